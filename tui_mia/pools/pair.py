@@ -1,0 +1,71 @@
+"""What a pool is made of: pairs, and what could not become one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+PoolName: TypeAlias = Literal["candidates", "nonmembers", "general", "bank"]
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image and its caption, as found; the image is still encoded (JPEG, PNG, WebP).
+
+    `position` says how far into its shard the reader is after this pair, in the
+    unit of `Shard.extent`, so that progress can be told without counting ahead.
+    """
+
+    key: str
+    source: str
+    image: bytes
+    caption: str
+    position: int
+    member: bool | None = None
+    metadata: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Something in a pool that is not a usable pair, and why."""
+
+    key: str
+    source: str
+    reason: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of work: a tar, or about 10,000 rows of a table, folder or caption file.
+
+    `start` and `stop` are row numbers and `offset` the byte at which row `start`
+    begins, where the format has such things. `extent` is the shard's size in
+    bytes for a tar and in rows for anything else. `member` labels every pair of
+    the shard, for pools whose labels come one a source.
+    """
+
+    pool: PoolName
+    index: int
+    format: Literal["webdataset", "table", "folder", "coco"]
+    path: Path
+    extent: int
+    start: int = 0
+    stop: int | None = None
+    offset: int = 0
+    member: bool | None = None
+
+
+def sample_id(image: bytes, caption: str) -> str:
+    """Identify a pair by content: 128 bits of SHA-256 over image bytes and caption, as 32 hex digits.
+
+    The length of the image goes first, so that no two different pairs share
+    the bytes that are hashed.
+    """
+    digest = hashlib.sha256(len(image).to_bytes(8, "little"))
+    digest.update(image)
+    digest.update(caption.encode())
+    return digest.hexdigest()[:32]
