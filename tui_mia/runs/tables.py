@@ -1,0 +1,55 @@
+"""The tables that a run leaves in its directory, as Parquet: the DuckDB tables without `run_id`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+TABLES: Final[dict[str, pa.Schema]] = {
+    "pools": pa.schema(
+        [
+            ("pool", pa.string()),
+            ("source", pa.string()),
+            ("fingerprint", pa.string()),
+            ("samples", pa.int64()),
+            ("rejects", pa.int64()),
+        ]
+    ),
+    "samples": pa.schema(
+        [
+            ("sample_id", pa.string()),
+            ("pool", pa.string()),
+            ("key", pa.string()),
+            ("source", pa.string()),
+            ("caption", pa.string()),
+            ("member", pa.bool_()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("metadata", pa.string()),
+        ]
+    ),
+    "similarities": pa.schema([("sample_id", pa.string()), ("view", pa.int16()), ("cosine", pa.float32())]),
+    "scores": pa.schema(
+        [
+            ("sample_id", pa.string()),
+            ("attack", pa.string()),
+            ("score", pa.float64()),
+            ("p_value", pa.float64()),
+            ("q_value", pa.float64()),
+        ]
+    ),
+    "metrics": pa.schema(
+        [
+            ("attack", pa.string()),
+            ("metric", pa.string()),
+            ("value", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("n", pa.int64()),
+        ]
+    ),
+    "rejects": pa.schema(
+        [("pool", pa.string()), ("source", pa.string()), ("key", pa.string()), ("reason", pa.string())]
+    ),
+}
