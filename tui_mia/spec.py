@@ -12,10 +12,10 @@ import tomllib
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import tomlkit
-from braceexpand import UnbalancedBracesError, braceexpand
+from braceexpand import braceexpand
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-POOL_NAMES = ("candidates", "nonmembers", "general", "bank")
+PoolName: TypeAlias = Literal["candidates", "nonmembers", "general", "bank"]
 ATTACK_ENTRY_POINTS = "tui_mia.attacks"
 
 
@@ -206,9 +206,14 @@ class AuditSpec(_Table):
         """How many augmented views of each image are encoded; 0 without AEA."""
         return self.attacks.aea.views if self.attacks.aea is not None else 0
 
-    def pool_specs(self) -> dict[str, PoolSpec]:
+    def pool_specs(self) -> dict[PoolName, PoolSpec]:
         """The pools that were given, by name, candidates first."""
-        named = {name: getattr(self.pools, name) for name in POOL_NAMES}
+        named: dict[PoolName, PoolSpec | None] = {
+            "candidates": self.pools.candidates,
+            "nonmembers": self.pools.nonmembers,
+            "general": self.pools.general,
+            "bank": self.pools.bank,
+        }
         return {name: pool for name, pool in named.items() if pool is not None}
 
 
@@ -245,7 +250,7 @@ def expand_source(source: str) -> list[Path]:
         return [Path(source)]
     try:
         patterns = list(braceexpand(source))
-    except UnbalancedBracesError:
+    except ValueError:  # unbalanced braces are a plain file name
         patterns = [source]
     return [Path(match) for pattern in patterns for match in sorted(glob.glob(pattern, recursive=True))]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-PoolName: TypeAlias = Literal["candidates", "nonmembers", "general", "bank"]
+from tui_mia.spec import PoolName as PoolName
+
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 

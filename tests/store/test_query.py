@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tui_mia.store import DatabaseVersion, QueryError, RunRow, ingest, list_runs, query
+
+MakeRun = Callable[..., RunRow]
+
+
+def test_a_query_gives_columns_types_and_rows(one_run: Path) -> None:
+    with query(one_run, "SELECT run_id, count(*) AS samples FROM samples GROUP BY run_id") as result:
+        assert result.columns == ["run_id", "samples"]
+        assert result.types == ["VARCHAR", "BIGINT"]
+        assert list(result) == [("run-a", 12)]
+
+
+def test_parameters_take_the_place_of_question_marks(one_run: Path) -> None:
+    sql = "SELECT count(*) FROM samples WHERE pool = ? AND key < ?"
+    with query(one_run, sql, ["candidates", "00004"]) as result:
+        assert list(result) == [(4,)]
+
+
+def test_times_come_in_utc(one_run: Path) -> None:
+    sql = "SELECT *, created_at FROM runs WHERE run_id = ?; -- the first; only"
+    with query(one_run, sql, ["run-a"]) as result:
+        (row,) = result
+        assert result.columns[2] == "created_at"
+        assert result.types[2] == "TIMESTAMP WITH TIME ZONE"
+    assert row[2] == row[-1] == datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert row[3] is None
+
+
+def test_rows_keep_their_order_when_times_are_among_them(
+    one_run: Path, tmp_path: Path, make_run: MakeRun
+) -> None:
+    for day in range(1, 20):
+        ingest(one_run, make_run(f"run-{day}", day=day), tmp_path)
+    with query(one_run, "SELECT created_at FROM runs ORDER BY created_at DESC") as result:
+        times = [time for (time,) in result]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_large_result_comes_in_chunks_and_may_be_left_early(one_run: Path) -> None:
+    with query(one_run, "SELECT * FROM range(1000000000000)") as result:
+        assert next(iter(result)) == (0,)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ';' AS ü -- ; a comment",
+        "select 1;",
+        "select 1; ; -- twice ;",
+        "SELECT 1 /* ; */ ; /* ; */",
+        "SELECT now() -- comment",
+        "SELECT now(), 'ü;'; -- ü",
+        "FROM runs",
+        "TABLE runs",
+        "VALUES (1, 2)",
+        "WITH two AS (SELECT 2) FROM two",
+        "DESCRIBE runs",
+        "SHOW TABLES",
+        "SUMMARIZE scores",
+        "PIVOT scores ON attack IN ('csa', 'aea') USING max(score) GROUP BY sample_id",
+        "FROM duckdb_settings()",
+        "SELECT spec, versions->>'torch', seconds->'encode' FROM runs",
+    ],
+)
+def test_every_statement_that_reads_can_be_run(one_run: Path, sql: str) -> None:
+    with query(one_run, sql) as result:
+        assert list(result)
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELEC 1", "syntax error"),
+        ("SELECT nope FROM runs", "nope"),
+        ("FROM nothing", "nothing does not exist"),
+        ("SELECT 1 + ?", "1"),
+        ("SELECT 'a'::INTEGER", "Conversion Error"),
+        ("", "this is 0"),
+        ("-- nothing", "this is 0"),
+        ("SELECT 1; SELECT 2", "this is 2"),
+        ("PIVOT scores ON attack USING max(score)", r"ON column IN \(\.\.\.\)"),
+    ],
+)
+def test_a_query_that_is_wrong_is_told_what_duckdb_says(one_run: Path, sql: str, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        list(query(one_run, sql))
+
+
+def test_an_error_in_a_late_row_is_a_query_error(one_run: Path) -> None:
+    sql = "SELECT CASE WHEN n = 99999 THEN error('late') END FROM range(100000) AS numbers(n)"
+    result = iter(query(one_run, sql))
+    next(result)
+    with pytest.raises(QueryError, match="late"):
+        list(result)
+
+
+# {files} is a folder with a CSV, a Parquet file and a DuckDB file; {db} is the database itself.
+READS_OUTSIDE = [
+    "FROM '{files}/table.csv'",
+    "FROM 'table.csv'",
+    "FROM '{files}/table.parquet'",
+    "FROM '{files}/other.duckdb'",
+    "FROM '{files}/*.csv'",
+    "FROM read_csv('{files}/table.csv')",
+    "FROM read_csv_auto('{files}/table.csv')",
+    "FROM sniff_csv('{files}/table.csv')",
+    "FROM read_text('/etc/passwd')",
+    "FROM read_text('{db}.tmp/../files/table.csv')",
+    "FROM read_blob('/etc/passwd')",
+    "FROM read_json('{files}/table.json')",
+    "FROM read_json_objects('{files}/table.json')",
+    "FROM read_ndjson('{files}/table.json')",
+    "FROM read_parquet('{files}/table.parquet')",
+    "FROM parquet_scan('{files}/table.parquet')",
+    "FROM parquet_metadata('{files}/table.parquet')",
+    "FROM parquet_schema('{files}/table.parquet')",
+    "FROM parquet_kv_metadata('{files}/table.parquet')",
+    "FROM read_duckdb('{files}/other.duckdb')",
+    "FROM glob('/*')",
+    "FROM glob('{files}/*')",
+    "FROM query('FROM read_text(''/etc/passwd'')')",
+    "FROM query_table('{files}/table.csv')",
+    "FROM json_execute_serialized_sql(json_serialize_sql('FROM read_text(''/etc/passwd'')'))",
+    "FROM 'https://example.com/table.csv'",
+    "FROM read_csv('s3://bucket/table.csv')",
+    "FROM sqlite_scan('{files}/a.db', 't')",
+    "FROM python_secret",
+    "SELECT getenv('HOME')",
+    "FROM arrow_scan(1, 2, 3)",
+    "FROM pandas_scan(1)",
+    "FROM python_map_function((SELECT 1))",
+]
+ACTS = [
+    "COPY runs TO '{files}/out.csv'",
+    "COPY runs TO '{db}.wal'",
+    "COPY (SELECT 1) TO '{db}' (FORMAT csv)",
+    "COPY runs FROM '{files}/table.csv'",
+    "COPY FROM DATABASE audits TO other",
+    "EXPLAIN ANALYZE COPY runs TO '{files}/out.csv'",
+    "EXPLAIN ANALYZE COPY runs TO '{db}.wal'",
+    "EXPLAIN ANALYZE COPY runs TO '{db}.tmp/out.csv'",
+    "EXPLAIN ANALYZE DELETE FROM runs",
+    "FROM query('COPY runs TO ''{db}.wal''')",
+    "EXPORT DATABASE '{files}/out'",
+    "IMPORT DATABASE '{files}/out'",
+    "ATTACH '{files}/other.duckdb'",
+    "ATTACH ':memory:' AS other",
+    "DETACH audits",
+    "USE other",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "LOAD '{files}/evil.duckdb_extension'",
+    "UPDATE EXTENSIONS",
+    "SET threads = 1",
+    "SET enable_external_access = true",
+    "SET allowed_directories = ['/']",
+    "SET lock_configuration = false",
+    "RESET lock_configuration",
+    "RESET enable_external_access",
+    "SET VARIABLE a = 1",
+    "PRAGMA enable_profiling",
+    "PRAGMA profiling_output = '{files}/out.json'",
+    "PRAGMA database_list",
+    "CALL enable_logging('QueryLog', storage = 'file', storage_path = '{files}/log')",
+    "FROM enable_logging('QueryLog', storage = 'file', storage_path = '{files}/log')",
+    "FROM enable_profiling(save_location = '{files}/out.json')",
+    "CREATE SECRET (TYPE s3)",
+    "CREATE PERSISTENT SECRET mine (TYPE s3)",
+    "CREATE TABLE mine AS SELECT 1",
+    "CREATE TEMP TABLE mine AS SELECT 1",
+    "CREATE MACRO mine(a) AS TABLE FROM read_text(a)",
+    "CREATE OR REPLACE VIEW sample_scores AS SELECT 1",
+    "INSERT INTO runs (run_id) VALUES ('mine')",
+    "UPDATE runs SET status = 'done'",
+    "DELETE FROM runs",
+    "DELETE FROM runs RETURNING *",
+    "WITH gone AS (DELETE FROM runs RETURNING *) FROM gone",
+    "WITH new AS (INSERT INTO runs (run_id) VALUES ('mine') RETURNING *) FROM new",
+    "MERGE INTO runs USING pools ON runs.run_id = pools.run_id WHEN MATCHED THEN DELETE",
+    "TRUNCATE runs",
+    "DROP TABLE runs",
+    "ALTER TABLE runs ADD COLUMN mine INTEGER",
+    "VACUUM",
+    "CHECKPOINT",
+    "FORCE CHECKPOINT",
+    "BEGIN",
+    "PREPARE mine AS COPY runs TO '{db}.wal'",
+    "EXECUTE mine",
+    "SELECT 1; COPY runs TO '{db}.wal'",
+    "SELECT now()) TO '{db}.wal'; --",
+    "SELECT now() FROM runs) UNION (FROM read_text('/etc/passwd')",
+    "CONNECT '{files}/other.duckdb'",
+]
+
+
+@pytest.mark.parametrize("sql", READS_OUTSIDE + ACTS)
+def test_a_query_can_neither_leave_the_database_nor_change_anything(
+    one_run: Path, tmp_path: Path, sql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python_secret = {"a": [1]}
+    assert python_secret
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "table.csv").write_text("a,b\n1,2\n")
+    (files / "table.json").write_text('{"a": 1}\n')
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT 1 AS a) TO '{files}/table.parquet'")
+    shutil.copy(one_run, files / "other.duckdb")
+    monkeypatch.chdir(files)
+    (tmp_path / "audits.duckdb.tmp").mkdir()
+    before = sorted(path for path in tmp_path.rglob("*"))
+    content = one_run.read_bytes()
+    with pytest.raises(QueryError):
+        list(query(one_run, sql.format(files=files, db=one_run)))
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+    assert one_run.read_bytes() == content
+    assert len(list_runs(one_run)) == 1
+
+
+def test_a_query_changes_no_setting_for_the_next(one_run: Path) -> None:
+    with query(one_run, "SELECT current_setting('enable_external_access')") as first:
+        with query(one_run, "FROM duckdb_secrets()") as second:
+            assert list(second) == []
+        assert list(first) == [(False,)]
+
+
+def test_a_view_that_somebody_put_into_the_file_reads_no_other_file(one_run: Path) -> None:
+    with duckdb.connect(str(one_run)) as connection:
+        connection.execute("CREATE VIEW trap AS FROM read_text('/etc/passwd')")
+    with pytest.raises(QueryError, match="disabled by configuration"):
+        query(one_run, "FROM trap")
+
+
+def test_a_database_of_another_version_is_not_queried(one_run: Path) -> None:
+    with duckdb.connect(str(one_run)) as connection:
+        connection.execute("UPDATE meta SET schema_version = 2")
+    with pytest.raises(DatabaseVersion):
+        query(one_run, "FROM runs")
+
+
+def test_a_query_sees_what_a_killed_writer_had_committed(one_run: Path, tmp_path: Path) -> None:
+    pid = os.fork()
+    if pid == 0:
+        connection = duckdb.connect(str(one_run))
+        connection.execute("INSERT INTO runs (run_id) VALUES ('committed')")
+        connection.execute("BEGIN; INSERT INTO runs (run_id) VALUES ('not committed')")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert (tmp_path / "audits.duckdb.wal").exists()
+    with query(one_run, "SELECT run_id FROM runs ORDER BY run_id") as result:
+        assert list(result) == [("committed",), ("run-a",)]

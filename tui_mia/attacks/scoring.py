@@ -1,0 +1,239 @@
+"""Runs attacks over folds: nothing is scored by what was fitted to it.
+
+The known non-members are cut into five folds by the hash of their content. An
+attack is fitted once a fold, without that fold. A known non-member is scored by
+the fit that left it out, a candidate by the mean over all fits, and its p-value
+compares it with the known non-members within each fold (cross-conformal
+prediction, Vovk 2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known
+from tui_mia.embedded import Pool, Subset
+
+FOLDS = 5
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class AttackPools:
+    """The pools of an audit after encoding; None where one was not given."""
+
+    candidates: Pool
+    nonmembers: Pool | None
+    general: Pool | None
+    bank: Pool | None
+
+
+@dataclass(frozen=True)
+class AttackScores:
+    """What one attack says: a score and a p-value for each candidate, a score for each known non-member.
+
+    [n] and [m] float64 in the order of the pools. Without known non-members
+    there are no p-values, and `nonmembers` is None.
+    """
+
+    attack: str
+    candidates: Floats
+    p_values: Floats | None
+    nonmembers: Floats | None
+    facts: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The scores of each attack that ran, and the reason for each that was skipped or failed."""
+
+    scores: list[AttackScores]
+    skipped: dict[str, str]
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """One attack, fitted: for each group of candidates, one fit a fold."""
+
+    attack: str
+    groups: list[list[Fitted]]
+
+
+def run_attacks(
+    attacks: Sequence[Attack],
+    pools: AttackPools,
+    logit_scale: float,
+    seed: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Outcome:
+    """Fit every attack that these pools allow, then score all of them in one pass over the samples.
+
+    An attack that can't be fitted costs the others nothing: it is named in
+    `Outcome.failed` with what to change.
+    """
+    known = Known(pools.nonmembers, pools.general, pools.bank, logit_scale, seed)
+    outcome = Outcome([], {}, {})
+    fitted: list[_Fits] = []
+    # Half of the progress is fitting, half is the pass over the candidates.
+    half = max(1, len(pools.candidates))
+    for number, attack in enumerate(attacks):
+        if "nonmembers" in attack.needs and pools.nonmembers is None:
+            outcome.skipped[attack.name] = "needs known non-members; add [pools.nonmembers]"
+            continue
+        try:
+            fitted.append(_fit(attack, pools, known))
+        except AttackError as error:
+            outcome.failed[attack.name] = str(error)
+        on_progress(half * (number + 1) // len(attacks), 2 * half)
+
+    nonmembers = _score_nonmembers(fitted, pools.nonmembers)
+    candidates = _score_candidates(fitted, pools.candidates, lambda rows: on_progress(half + rows, 2 * half))
+    folds = None if pools.nonmembers is None else folds_of(pools.nonmembers)
+    for fits, known_scores, scores in zip(fitted, nonmembers, candidates, strict=True):
+        broken = np.count_nonzero(~np.isfinite(known_scores)) + np.count_nonzero(~np.isfinite(scores))
+        if broken:
+            outcome.failed[fits.attack] = f"{fits.attack}: {broken} scores are not finite numbers"
+        else:
+            outcome.scores.append(
+                _finish(fits, _groups_of(pools.candidates, fits), scores, known_scores, folds)
+            )
+    return outcome
+
+
+def folds_of(pool: Pool) -> NDArray[np.int64]:
+    """The fold of each sample, 0 to 4: [n], by content alone."""
+    return (pool.keys % np.uint64(FOLDS)).astype(np.int64)
+
+
+def _fit(attack: Attack, pools: AttackPools, known: Known) -> _Fits:
+    """Fit once a fold; without a general pool, once a fold and half of the candidates, to the other half."""
+    if "general" not in attack.needs or pools.general is not None:
+        return _Fits(attack.name, [_fit_folds(attack, known)])
+    halves = _halves_of(pools.candidates)
+    others = [_where(pools.candidates, halves != half) for half in (0, 1)]
+    return _Fits(attack.name, [_fit_folds(attack, replace(known, general=other)) for other in others])
+
+
+def _fit_folds(attack: Attack, known: Known) -> list[Fitted]:
+    if known.nonmembers is None:
+        return [attack.fit(known)]
+    folds = folds_of(known.nonmembers)
+    complements = [_where(known.nonmembers, folds != fold) for fold in range(FOLDS)]
+    return [attack.fit(replace(known, nonmembers=complement)) for complement in complements]
+
+
+def _score_nonmembers(fitted: Sequence[_Fits], pool: Pool | None) -> list[Floats]:
+    """For each attack [groups, m]: every known non-member by the fits that left its fold out."""
+    if pool is None:
+        return [np.empty((len(fits.groups), 0)) for fits in fitted]
+    scores = [np.empty((len(fits.groups), len(pool))) for fits in fitted]
+    folds = folds_of(pool)
+    for rows in _blocks(len(pool)):
+        block = pool.take(rows)
+        for fold in range(FOLDS):
+            inside = folds[rows] == fold
+            for fits, out in zip(fitted, scores, strict=True):
+                for group, fits_of_group in enumerate(fits.groups):
+                    out[group, rows[inside]] = fits_of_group[fold].score(block[inside])
+    return scores
+
+
+def _score_candidates(fitted: Sequence[_Fits], pool: Pool, on_rows: Callable[[int], None]) -> list[Floats]:
+    """For each attack [folds, n]: every candidate by every fit of its group."""
+    scores = [np.empty((len(fits.groups[0]), len(pool))) for fits in fitted]
+    groups = [_groups_of(pool, fits) for fits in fitted]
+    for rows in _blocks(len(pool)):
+        block = pool.take(rows)
+        for fits, group_of, out in zip(fitted, groups, scores, strict=True):
+            for group, fits_of_group in enumerate(fits.groups):
+                inside = group_of[rows] == group
+                for fold, fit in enumerate(fits_of_group):
+                    out[fold, rows[inside]] = fit.score(block[inside])
+        on_rows(int(rows[-1]) + 1)
+    return scores
+
+
+def _finish(
+    fits: _Fits,
+    group_of: NDArray[np.int64],
+    candidates: Floats,
+    nonmembers: Floats,
+    folds: NDArray[np.int64] | None,
+) -> AttackScores:
+    """Average over folds, compare with the known non-members, and join groups where there are two."""
+    facts = _mean_facts([fit for group in fits.groups for fit in group])
+    if folds is None:
+        return AttackScores(fits.attack, candidates.mean(axis=0), None, None, facts)
+    p_values = np.empty(candidates.shape[1])
+    scores = np.empty(candidates.shape[1])
+    known_scores = np.zeros(len(folds))
+    for group, known in enumerate(nonmembers):
+        inside = group_of == group
+        if len(fits.groups) == 1:
+            ranks, own = candidates, known
+        else:
+            ranks, own = _ranks(candidates[:, inside], known, folds)
+        p_values[inside] = _p_values(candidates[:, inside], known, folds)
+        scores[inside] = ranks.mean(axis=0)
+        known_scores += own / len(fits.groups)
+    return AttackScores(fits.attack, scores, p_values, known_scores, facts)
+
+
+def _p_values(candidates: Floats, nonmembers: Floats, folds: NDArray[np.int64]) -> Floats:
+    """The share of known non-members that score at least as high, each compared within its own fold.
+
+    [F, n] candidate scores and [m] known non-members' to [n], never zero.
+    """
+    at_least = np.zeros(candidates.shape[1])
+    for fold, scores in enumerate(candidates):
+        known = np.sort(nonmembers[folds == fold])
+        at_least += len(known) - np.searchsorted(known, scores, side="left")
+    result: Floats = (1 + at_least) / (1 + len(nonmembers))
+    return result
+
+
+def _ranks(candidates: Floats, nonmembers: Floats, folds: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """[F, n] candidates and [m] known non-members as ranks among the known non-members of each fold."""
+    ranks, own = np.empty_like(candidates), np.empty_like(nonmembers)
+    for fold, scores in enumerate(candidates):
+        inside = folds == fold
+        ranks[fold] = _rank_among(nonmembers[inside], scores)
+        own[inside] = _rank_among(nonmembers[inside], nonmembers[inside])
+    return ranks, own
+
+
+def _rank_among(known: Floats, scores: Floats) -> Floats:
+    """The share of `known` below each score, linear in between; beyond its ends in deviations of `known`."""
+    if len(known) < 2 or known.std() == 0:
+        return np.zeros_like(scores)
+    steps = np.sort(known)
+    rank = np.interp(scores, steps, np.linspace(0, 1, len(steps)))
+    beyond = np.maximum(scores - steps[-1], 0) + np.minimum(scores - steps[0], 0)
+    result: Floats = rank + beyond / known.std()
+    return result
+
+
+def _mean_facts(fits: Sequence[Fitted]) -> dict[str, float]:
+    return {name: float(np.mean([fit.facts[name] for fit in fits])) for name in fits[0].facts}
+
+
+def _groups_of(pool: Pool, fits: _Fits) -> NDArray[np.int64]:
+    return _halves_of(pool) if len(fits.groups) == 2 else np.zeros(len(pool), dtype=np.int64)
+
+
+def _halves_of(pool: Pool) -> NDArray[np.int64]:
+    # Other bits than the folds', so that the two are independent.
+    return ((pool.keys >> np.uint64(32)) % np.uint64(2)).astype(np.int64)
+
+
+def _blocks(length: int) -> list[NDArray[np.int64]]:
+    return [np.arange(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
+
+
+def _where(pool: Pool, mask: NDArray[np.bool_]) -> Subset:
+    return Subset(pool, np.flatnonzero(mask))

@@ -1,0 +1,122 @@
+"""Weakly Supervised Attack (Ko et al. 2023): a classifier of pseudo-members.
+
+General pairs whose similarity lies lambda deviations above the mean of the known
+non-members are taken for members, and a classifier learns to tell their
+embeddings from those of known non-members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known, Need
+from tui_mia.attacks.classifier import train_classifiers
+from tui_mia.embedded import Block, Pool
+
+LAMBDAS = tuple(float(step) for step in np.arange(-2.5, 2.75, 0.5))
+SMALLEST_CLASS = 20
+LARGEST_CLASS = 100_000
+
+
+@dataclass(frozen=True)
+class WeaklySupervised:
+    """The classifier's log-odds, the mean over `seeds`.
+
+    `with_views` adds the similarities of all views to the published features,
+    the image and the text embedding. Features are standardised by the known
+    non-members (the release feeds them raw).
+    """
+
+    name: str
+    with_views: bool
+    lambda_: float | Literal["auto"]
+    seeds: int
+    needs: frozenset[Need] = frozenset({"nonmembers", "general"})
+
+    def fit(self, known: Known) -> Fitted:
+        nonmembers, general = known.nonmembers, known.general
+        assert nonmembers is not None
+        assert general is not None
+        if len(nonmembers) < SMALLEST_CLASS:
+            raise AttackError(
+                f"{self.name}: {len(nonmembers)} known non-members outside a fold are too few to learn from; "
+                f"give at least {SMALLEST_CLASS * 2} in [pools.nonmembers]"
+            )
+        lambda_, rows = _pseudo_members(self.name, self.lambda_, nonmembers, general)
+        random = np.random.default_rng([known.seed, len(rows)])
+        size = min(len(rows), len(nonmembers), LARGEST_CLASS)
+        negatives = self._features(_draw(random, nonmembers, np.arange(len(nonmembers)), size))
+        positives = self._features(_draw(random, general, rows, size))
+        mean, deviation = negatives.mean(axis=0), negatives.std(axis=0)
+        inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+        log_odds = train_classifiers(
+            (np.concatenate([negatives, positives]) - mean) * inverse,
+            np.repeat([0, 1], size),
+            [known.seed * 1000 + number for number in range(self.seeds)],
+        )
+
+        def score(block: Block) -> Floats:
+            return log_odds((self._features(block) - mean) * inverse)
+
+        return Fitted(score, {"lambda": lambda_, "pseudo_members": len(rows)})
+
+    def _features(self, block: Block) -> NDArray[np.float32]:
+        parts = [block.image, block.text, *([block.similarities] if self.with_views else [])]
+        return np.concatenate(parts, axis=1)
+
+
+def wsa(lambda_: float | Literal["auto"] = "auto", seeds: int = 5) -> list[Attack]:
+    return [
+        WeaklySupervised("wsa", False, lambda_, seeds),
+        WeaklySupervised("wsa_rich", True, lambda_, seeds),
+    ]
+
+
+def _pseudo_members(
+    name: str, lambda_: float | Literal["auto"], nonmembers: Pool, general: Pool
+) -> tuple[float, NDArray[np.int64]]:
+    """The lambda that applies, and the rows of the general pool that it makes pseudo-members."""
+    known = nonmembers.similarities[:, 0].astype(np.float64)
+    similarities = general.similarities[:, 0].astype(np.float64)
+
+    def rows_at(step: float) -> NDArray[np.int64]:
+        return np.flatnonzero(similarities >= known.mean() + step * known.std())
+
+    if lambda_ == "auto":
+        return _largest_lambda(name, len(known), [(step, rows_at(step)) for step in LAMBDAS])
+    rows = rows_at(lambda_)
+    if len(rows) < SMALLEST_CLASS:
+        largest = (similarities.max() - known.mean()) / known.std() if known.std() > 0 else 0.0
+        enough = [step for step in LAMBDAS if len(rows_at(step)) >= SMALLEST_CLASS]
+        advice = f"the largest that works is about {enough[-1]:g}" if enough else "give a larger general pool"
+        raise AttackError(
+            f"{name}: lambda {lambda_:g} leaves {len(rows)} pseudo-members of {len(general)} general pairs, "
+            f"fewer than {SMALLEST_CLASS} (the most similar lies {largest:.2f} deviations above the known "
+            f'non-members); {advice}, or use lambda = "auto"'
+        )
+    return lambda_, rows
+
+
+def _largest_lambda(
+    name: str, enough: int, steps: Sequence[tuple[float, NDArray[np.int64]]]
+) -> tuple[float, NDArray[np.int64]]:
+    """The largest step that leaves at least as many pseudo-members as there are known non-members."""
+    for step, rows in reversed(steps):
+        if len(rows) >= enough:
+            return step, rows
+    counts = ", ".join(f"{len(rows)} at {step:g}" for step, rows in steps[:: len(steps) // 3])
+    raise AttackError(
+        f"{name}: no lambda leaves as many pseudo-members as there are known non-members ({enough}): "
+        f"{counts}; give a larger general pool, or set attacks.wsa.lambda to accept fewer"
+    )
+
+
+def _draw(random: np.random.Generator, pool: Pool, rows: NDArray[np.int64], size: int) -> Block:
+    """`size` of the pool's `rows`, drawn in the order of their content: that of the pool changes nothing."""
+    by_content = rows[np.argsort(pool.keys[rows], kind="stable")]
+    return pool.take(random.choice(by_content, size, replace=False))

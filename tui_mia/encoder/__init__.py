@@ -1,0 +1,19 @@
+"""Encoder: pairs come in, similarities and embeddings go out, as Parquet parts of a run directory.
+
+The only room that loads and runs a target model. Every image is decoded once
+and encoded once a view. No attack, label or figure enters this room.
+"""
+
+from tui_mia.encoder.model import ModelError, TargetModel, load_target
+from tui_mia.encoder.parts import EncodedPool, part_paths, read_rejects
+from tui_mia.encoder.schedule import encode_pools
+
+__all__ = [
+    "EncodedPool",
+    "ModelError",
+    "TargetModel",
+    "encode_pools",
+    "load_target",
+    "part_paths",
+    "read_rejects",
+]

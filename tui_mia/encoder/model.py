@@ -1,0 +1,172 @@
+"""The target model: any open_clip model with its own preprocess and tokenizer."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import open_clip
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tui_mia.encoder.fingerprint import Fingerprint, take_fingerprint
+from tui_mia.spec import ModelSpec, checkpoint_path
+
+NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class ModelError(Exception):
+    """The target model can't be loaded; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class TargetModel:
+    """A model under audit, ready to encode.
+
+    `mean` and `std` are [3, 1, 1], the normalisation that `preprocess` ends
+    with. `logit_scale` multiplies cosines (already exponentiated).
+    """
+
+    network: nn.Module
+    preprocess: Callable[[Image.Image], Tensor]
+    tokenizer: Callable[[Sequence[str]], Tensor]
+    mean: Tensor
+    std: Tensor
+    logit_scale: float
+    device: torch.device
+    number_format: NumberFormat
+    fingerprint: Fingerprint
+
+    @torch.inference_mode()
+    def encode_images(self, images: Tensor) -> Tensor:
+        """[n, 3, H, W] preprocessed images to [n, D] float32 embeddings of unit length, on the device."""
+        inputs = images.to(self.device, _DTYPES[self.number_format])
+        return functional.normalize(_call(self.network, "encode_image", inputs).float(), dim=-1)
+
+    @torch.inference_mode()
+    def encode_texts(self, captions: Sequence[str]) -> Tensor:
+        """n captions to [n, D] float32 embeddings of unit length, on the device."""
+        tokens = self.tokenizer(captions).to(self.device)
+        return functional.normalize(_call(self.network, "encode_text", tokens).float(), dim=-1)
+
+
+def load_target(spec: ModelSpec) -> TargetModel:
+    """Load the model that a spec names, weights-only.
+
+    Raises:
+        ModelError: for an unknown architecture or tag, weights that can't be
+            had, don't fit the architecture or carry code, and a missing device.
+    """
+    device = _device(spec.device)
+    number_format = _number_format(spec.precision, device)
+    if number_format == "fp32":
+        torch.backends.cudnn.allow_tf32 = False
+    network, preprocess, tokenizer = _load(spec, device, number_format)
+    network.eval()
+    config: dict[str, Any] = network.visual.preprocess_cfg
+    return TargetModel(
+        network=network,
+        preprocess=preprocess,
+        tokenizer=tokenizer,
+        mean=torch.tensor(config["mean"]).view(3, 1, 1),
+        std=torch.tensor(config["std"]).view(3, 1, 1),
+        logit_scale=float(network.logit_scale.exp()),
+        device=device,
+        number_format=number_format,
+        fingerprint=take_fingerprint(network, config, tokenizer),
+    )
+
+
+def _load(spec: ModelSpec, device: torch.device, number_format: NumberFormat) -> tuple[Any, Any, Any]:
+    named = " ".join(filter(None, [spec.architecture, spec.pretrained]))
+    if ":" not in spec.architecture:
+        _check_names(spec)
+    try:
+        network, preprocess = open_clip.create_model_from_pretrained(
+            spec.architecture, spec.pretrained, precision=number_format, device=device, weights_only=True
+        )
+        return network, preprocess, open_clip.get_tokenizer(spec.architecture)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{named}: the checkpoint is not a plain file of weights and was not loaded, since it may "
+            f"carry code ({reason}); save it as .safetensors"
+        ) from error
+    except Exception as error:  # open_clip, hubs and file formats raise all sorts of things
+        if "state_dict" in str(error) or "size mismatch" in str(error):
+            raise ModelError(
+                f"{named}: these weights are not of this architecture: {_brief(error)}"
+            ) from error
+        raise ModelError(f"{named}: can't be loaded: {_brief(error)}") from error
+
+
+def _check_names(spec: ModelSpec) -> None:
+    """Open_clip's own errors list every model there is; ours name the close ones."""
+    from difflib import get_close_matches
+
+    known = open_clip.list_models()
+    if spec.architecture not in known:
+        close = get_close_matches(spec.architecture, known, n=3, cutoff=0.5)
+        raise ModelError(
+            f"model.architecture: open_clip knows no {spec.architecture!r}"
+            + (f"; did you mean {' or '.join(close)}?" if close else "")
+        )
+    if checkpoint_path(spec.pretrained):
+        return
+    tags = open_clip.list_pretrained_tags_by_model(spec.architecture)
+    if spec.pretrained not in tags:
+        wrong = f"has no tag {spec.pretrained!r}" if spec.pretrained else "needs weights"
+        raise ModelError(
+            f"model.pretrained: {spec.architecture} {wrong}; "
+            f"give a checkpoint file or one of: {', '.join(tags) or 'no tags'}"
+        )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"model.device: there is no {name} here ({torch.cuda.device_count()} CUDA devices are visible); "
+            f"use auto or cpu"
+        )
+    return device
+
+
+def _number_format(precision: str, device: torch.device) -> NumberFormat:
+    """What `exact` and `fast` are on this device."""
+    if precision == "exact":
+        return "fp32"
+    if device.type == "cuda":
+        return "fp16"
+    return "bf16" if _matmul_seconds(torch.bfloat16) < _matmul_seconds(torch.float32) else "fp32"
+
+
+def _matmul_seconds(dtype: torch.dtype) -> float:
+    """The best of three: on a CPU without bf16 units bf16 is the slower one, and no flag tells reliably."""
+    left, right = torch.ones(512, 768, dtype=dtype), torch.ones(768, 768, dtype=dtype)
+    left @ right
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        left @ right
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _call(network: nn.Module, method: str, inputs: Tensor) -> Tensor:
+    result: Tensor = getattr(network, method)(inputs)
+    return result
+
+
+def _brief(error: Exception) -> str:
+    """The first lines of a message, without the list of every tensor that differs."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] or type(error).__name__

@@ -1,0 +1,104 @@
+"""Encodes the shards that have no part yet, and tells how much of the work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from tui_mia.encoder.encode import encode_shard
+from tui_mia.encoder.model import TargetModel
+from tui_mia.encoder.parts import part_rows, write_part
+from tui_mia.pools import PoolName, Shard, read_shard
+from tui_mia.spec import AuditSpec
+
+# What an entry of a tar takes up, until one has been read.
+BYTES_AN_ENTRY = 20_000
+
+
+@dataclass
+class _PoolWork:
+    """How much of a pool is done; extents are in bytes for tars and in rows for anything else."""
+
+    pool: PoolName
+    in_bytes: bool
+    extent: int
+    limit: int | None
+    extent_done: int = 0
+    samples: int = 0
+    rejects: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """How many entries may still be read."""
+        return None if self.limit is None else self.limit - self.samples - self.rejects
+
+    def entries(self) -> float:
+        """How many entries the pool probably has."""
+        read = self.samples + self.rejects
+        size = self.extent_done / read if read and self.extent_done else BYTES_AN_ENTRY
+        entries = self.extent / size if self.in_bytes else self.extent
+        return entries if self.limit is None else min(entries, self.limit)
+
+    def fraction(self) -> float:
+        of_extent = self.extent_done / self.extent if self.extent else 1.0
+        return of_extent if not self.limit else max(of_extent, (self.samples + self.rejects) / self.limit)
+
+
+def encode_pools(
+    spec: AuditSpec,
+    shards: Mapping[PoolName, Sequence[Shard]],
+    model: TargetModel,
+    batch_size: int,
+    folder: Path,
+    on_progress: Callable[[float, int, int, str], None],
+) -> None:
+    """Encode every shard whose part is not in `folder` yet; parts that are there are kept as they are.
+
+    `on_progress` hears the fraction of all work, samples and rejects so far,
+    and the pool.
+    """
+    pool_specs = spec.pool_specs()
+    works = {pool: _pool_work(pool, shards[pool], pool_specs[pool].limit) for pool in shards}
+    view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
+    for pool, work in works.items():
+        for shard in shards[pool]:
+            done_before = work.extent_done
+
+            def on_batch(
+                samples: int, rejects: int, position: int, work: _PoolWork = work, before: int = done_before
+            ) -> None:
+                work.samples += samples
+                work.rejects += rejects
+                work.extent_done = before + position
+                _tell(on_progress, works, work.pool)
+
+            existing = part_rows(folder, pool, shard.index)
+            if existing is not None:
+                on_batch(*existing, shard.extent)
+            elif work.left != 0:
+                items = islice(read_shard(shard, pool_specs[pool]), work.left)
+                write_part(
+                    folder,
+                    pool,
+                    shard.index,
+                    *encode_shard(items, model, spec.views, view_seed, batch_size, on_batch),
+                )
+            work.extent_done = done_before + shard.extent
+        _tell(on_progress, works, pool)
+
+
+def _pool_work(pool: PoolName, shards: Sequence[Shard], limit: int | None) -> _PoolWork:
+    in_bytes = any(shard.format == "webdataset" for shard in shards)
+    return _PoolWork(pool, in_bytes, sum(shard.extent for shard in shards), limit)
+
+
+def _tell(
+    on_progress: Callable[[float, int, int, str], None], works: Mapping[PoolName, _PoolWork], pool: str
+) -> None:
+    total = sum(work.entries() for work in works.values())
+    done = sum(work.entries() * work.fraction() for work in works.values())
+    samples = sum(work.samples for work in works.values())
+    rejects = sum(work.rejects for work in works.values())
+    on_progress(done / total if total else 1.0, samples, rejects, pool)

@@ -1,0 +1,25 @@
+"""Pairs from files: WebDataset tars, tables, image folders and COCO captions.
+
+In come the sources of a pool; out go shards, and from each shard the same
+stream of pairs at every reading, with one `Reject` for whatever is not a pair.
+Images pass through as bytes: no decoder, no model and no database enters here.
+"""
+
+from tui_mia.pools.disjoint import Overlap, keep_apart
+from tui_mia.pools.found import PoolError
+from tui_mia.pools.pair import Pair, PoolName, Reject, Shard, sample_id
+from tui_mia.pools.plan import plan_shards
+from tui_mia.pools.read import read_shard
+
+__all__ = [
+    "Overlap",
+    "Pair",
+    "PoolError",
+    "PoolName",
+    "Reject",
+    "Shard",
+    "keep_apart",
+    "plan_shards",
+    "read_shard",
+    "sample_id",
+]

@@ -1,0 +1,72 @@
+"""Rows of CSV and TSV files, readable from the byte at which any of them begins."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from tui_mia.pools.found import UnusableError
+from tui_mia.pools.pair import Shard
+from tui_mia.pools.text_lines import LINE_LIMIT_BYTES, Cut, cut_rows, lines, open_text
+
+
+def columns(path: Path) -> list[str]:
+    """The names in the first row; none in an empty file."""
+    with open_text(path) as file:
+        return _header(file, path)
+
+
+def cuts(path: Path, rows_per_shard: int) -> list[Cut]:
+    """Parse the file once, because only a parser knows which line ends are within quotes."""
+    with open_text(path) as file:
+        _header(file, path)
+        return cut_rows(_records(file, path), file.tell, rows_per_shard)
+
+
+def rows(shard: Shard) -> Iterator[dict[str, object] | UnusableError]:
+    """The rows of a shard by column; the reason in place of a row that doesn't fit."""
+    assert shard.stop is not None
+    with open_text(shard.path) as file:
+        names = _header(file, shard.path)
+        file.seek(shard.offset)
+        for record in islice(_records(file, shard.path), shard.stop - shard.start):
+            if isinstance(record, UnusableError):
+                yield record
+            elif len(record) != len(names):
+                yield UnusableError(f"row has {len(record)} columns; the table has {len(names)}")
+            else:
+                yield dict(zip(names, record, strict=True))
+
+
+def _header(file: BinaryIO, path: Path) -> list[str]:
+    header = next(_records(file, path), [])
+    if isinstance(header, UnusableError):
+        raise UnusableError(
+            f"the first row can't be read: {header}; write one row a line, with the columns' names first"
+        )
+    return header
+
+
+def _records(file: BinaryIO, path: Path) -> Iterator[list[str] | UnusableError]:
+    """The records from where `file` stands, blank lines left out.
+
+    The parser takes lines only as it needs them, so after each record `file`
+    stands where the next one begins.
+    """
+    csv.field_size_limit(LINE_LIMIT_BYTES)
+    # A broken byte costs its field, not the row's neighbours: see fields.decode.
+    text = (line.decode("utf-8", "surrogateescape") for line in lines(file))
+    reader = csv.reader(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    while True:
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            yield UnusableError(f"row can't be read: {error}")
+            continue
+        if record is None:
+            return
+        if record:
+            yield record

@@ -1,0 +1,53 @@
+"""Rows of JSON Lines files, readable from the byte at which any of them begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from tui_mia.pools.fields import decode, parse_object
+from tui_mia.pools.found import UnusableError
+from tui_mia.pools.pair import Shard
+from tui_mia.pools.text_lines import LINE_LIMIT_BYTES, Cut, cut_rows, lines, open_text
+
+_ROWS_LOOKED_AT_FOR_COLUMNS = 1000
+
+
+def columns(path: Path) -> list[str]:
+    """The names that the first rows use, in order of appearance."""
+    with open_text(path) as file:
+        seen = [_parse(line) for line in islice(_filled_lines(file), _ROWS_LOOKED_AT_FOR_COLUMNS)]
+    objects = [row for row in seen if isinstance(row, dict)]
+    if seen and not objects:
+        raise UnusableError(f"no row can be read, the first because: {seen[0]}; write one JSON object a line")
+    return list(dict.fromkeys(name for row in objects for name in row))
+
+
+def cuts(path: Path, rows_per_shard: int) -> list[Cut]:
+    """Count the lines once."""
+    with open_text(path) as file:
+        return cut_rows(_filled_lines(file), file.tell, rows_per_shard)
+
+
+def rows(shard: Shard) -> Iterator[dict[str, object] | UnusableError]:
+    """The rows of a shard by name; the reason in place of a line that is no JSON object."""
+    assert shard.stop is not None
+    with open_text(shard.path) as file:
+        file.seek(shard.offset)
+        for line in islice(_filled_lines(file), shard.stop - shard.start):
+            yield _parse(line)
+
+
+def _filled_lines(file: BinaryIO) -> Iterator[bytes]:
+    return (line for line in lines(file) if not line.isspace())
+
+
+def _parse(line: bytes) -> dict[str, object] | UnusableError:
+    if len(line) >= LINE_LIMIT_BYTES:
+        return UnusableError(f"line is longer than {LINE_LIMIT_BYTES:,} bytes")
+    try:
+        return parse_object(decode(line))
+    except UnusableError as problem:
+        return problem

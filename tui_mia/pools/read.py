@@ -1,0 +1,76 @@
+"""Reads a shard: whatever its format, out come pairs, and a reject for whatever is not one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from tui_mia.pools.coco import read_coco
+from tui_mia.pools.fields import clean_caption, clean_label, clean_metadata, storable
+from tui_mia.pools.folder import read_folder
+from tui_mia.pools.found import Found, PoolError, UnusableError
+from tui_mia.pools.pair import Pair, Reject, Shard
+from tui_mia.pools.table import read_table
+from tui_mia.pools.webdataset import read_tar
+from tui_mia.spec import PoolSpec
+
+_READERS = {"webdataset": read_tar, "table": read_table, "folder": read_folder, "coco": read_coco}
+
+
+def read_shard(shard: Shard, spec: PoolSpec) -> Iterator[Pair | Reject]:
+    """Stream the pairs of a shard, and what could not become one; the same at every reading.
+
+    With `spec.keys`, samples under other keys are passed over. Damage that ends
+    the shard early is one last `Reject` with an empty key. `spec.limit` is left
+    to the caller.
+
+    Raises:
+        PoolError: if the shard's file can't be opened (any more).
+    """
+    source = storable(str(shard.path))
+    wanted = load_keys(shard.pool, spec.keys) if spec.keys is not None else None
+    position = 0
+    try:
+        for found in _READERS[shard.format](shard, spec):
+            position = found.position
+            # A sample without a key can't be known to be unwanted.
+            if wanted is None or not found.key or found.key in wanted:
+                yield _judged(found, source, shard.member)
+    except UnusableError as damage:
+        yield Reject("", source, storable(str(damage)), position)
+    except OSError as error:
+        raise PoolError(
+            f"pools.{shard.pool}: {shard.path}: can't be read: {error.strerror or error}; "
+            "put the file back or take it out of the sources"
+        ) from error
+
+
+def _judged(found: Found, source: str, shard_member: bool | None) -> Pair | Reject:
+    try:
+        content = found.load()
+        if not content.image:
+            raise UnusableError("image is empty (0 bytes)")
+        return Pair(
+            key=found.key,
+            source=source,
+            image=content.image,
+            caption=clean_caption(content.caption),
+            position=found.position,
+            member=clean_label(content.member) if shard_member is None else shard_member,
+            metadata=clean_metadata(content.metadata),
+        )
+    except UnusableError as problem:
+        return Reject(found.key, source, storable(str(problem)), found.position)
+
+
+@lru_cache(maxsize=8)
+def load_keys(pool: str, path: str) -> frozenset[str]:
+    """The keys in a key file, one a line."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise PoolError(f"pools.{pool}.keys: {path}: is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise PoolError(f"pools.{pool}.keys: {path}: can't be read: {error.strerror}") from None
+    return frozenset(line.strip() for line in text.split("\n")) - {""}

@@ -1,0 +1,109 @@
+"""Tables (CSV, TSV, JSONL, Parquet): one row a pair, the image in a column or in a file that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from tui_mia.pools import csv_rows, jsonl_rows, parquet_rows
+from tui_mia.pools.fields import storable
+from tui_mia.pools.files import IMAGE_LIMIT_BYTES, read_inside, too_large
+from tui_mia.pools.found import Content, Found, UnusableError
+from tui_mia.pools.pair import PoolName, Shard
+from tui_mia.pools.text_lines import Cut
+from tui_mia.spec import PoolSpec
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+
+def plan_table(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> list[Cut]:
+    """Check that the needed columns are there, and cut the table into ranges of rows."""
+    match path.suffix.lower():
+        case ".parquet":
+            names, cuts = parquet_rows.columns(path), parquet_rows.cuts(path, rows_per_shard)
+        case ".jsonl" | ".ndjson":
+            names, cuts = jsonl_rows.columns(path), jsonl_rows.cuts(path, rows_per_shard)
+        case _:
+            names, cuts = csv_rows.columns(path), csv_rows.cuts(path, rows_per_shard)
+    if cuts:
+        _check_columns(pool, names, spec)
+    return cuts
+
+
+def read_table(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
+    """Stream the rows of a shard; image files are opened only when a sample is loaded.
+
+    The key is the column `key`, or else the row's number in its table, from 0.
+    """
+    for position, row in enumerate(_rows(shard, _image_column(spec)), start=1):
+        key = str(shard.start + position - 1)
+        if isinstance(row, UnusableError):
+            yield Found(key, position, partial(_refuse, row))
+        else:
+            given = row.get("key")
+            key = key if given is None or given == "" else storable(str(given))
+            yield Found(key, position, partial(_load, row, shard.path.parent, spec))
+
+
+def _rows(shard: Shard, image_column: str) -> Iterator[dict[str, object] | UnusableError]:
+    match shard.path.suffix.lower():
+        case ".parquet":
+            return parquet_rows.rows(shard, image_column)
+        case ".jsonl" | ".ndjson":
+            return jsonl_rows.rows(shard)
+        case _:
+            return csv_rows.rows(shard)
+
+
+def _check_columns(pool: PoolName, names: list[str], spec: PoolSpec) -> None:
+    needed = {"image": _image_column(spec), "caption": _caption_column(spec)}
+    if isinstance(spec.member, str):
+        needed["member"] = spec.member
+    for key, name in needed.items():
+        if names.count(name) != 1:
+            problem = "no column" if name not in names else f"{names.count(name)} columns"
+            raise UnusableError(
+                f"has {problem} {name!r} for the {key}; its columns are {', '.join(map(storable, names))}; "
+                f'set pools.{pool}.{key} = "..." to the one that holds it'
+            )
+
+
+def _refuse(problem: UnusableError) -> Content:
+    raise problem
+
+
+def _load(row: Mapping[str, object], folder: Path, spec: PoolSpec) -> Content:
+    used = (_image_column(spec), _caption_column(spec), _member_column(spec), "key")
+    return Content(
+        image=_image(row.get(_image_column(spec)), folder),
+        caption=row.get(_caption_column(spec)),
+        member=row.get(_member_column(spec)),
+        metadata={name: value for name, value in row.items() if name not in used},
+    )
+
+
+def _image(cell: object, folder: Path) -> bytes:
+    """The image in a cell: its bytes, its path, or both in a struct as Hugging Face datasets has them."""
+    if isinstance(cell, dict):
+        content = cell.get("bytes")
+        cell = cell.get("path") if content is None else content
+    if isinstance(cell, bytes):
+        if len(cell) > IMAGE_LIMIT_BYTES:
+            raise UnusableError(too_large("image", len(cell), IMAGE_LIMIT_BYTES))
+        return cell
+    if isinstance(cell, str) and cell:
+        return read_inside(folder, cell, IMAGE_LIMIT_BYTES)
+    raise UnusableError("no image" if cell is None or cell == "" else "image is neither bytes nor a path")
+
+
+def _image_column(spec: PoolSpec) -> str:
+    return spec.image or "image"
+
+
+def _caption_column(spec: PoolSpec) -> str:
+    return spec.caption or "caption"
+
+
+def _member_column(spec: PoolSpec) -> str:
+    return spec.member if isinstance(spec.member, str) else "member"

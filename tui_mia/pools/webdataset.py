@@ -1,0 +1,134 @@
+"""WebDataset tars: consecutive members whose names agree up to the first dot are one sample."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import BinaryIO, cast
+
+from tui_mia.pools.fields import quote, storable
+from tui_mia.pools.files import image_extensions, limit_bytes, too_large
+from tui_mia.pools.found import Content, Found, UnusableError
+from tui_mia.pools.pair import Shard
+from tui_mia.pools.sidecars import content_of, text_extensions
+from tui_mia.spec import PoolSpec
+
+# Directory, name up to the first dot, extension: webdataset's own rule.
+_MEMBER_NAME = re.compile(r"(?:\./)*((?:.*/)?[^/.]+)\.([^/]*)", re.DOTALL)
+
+
+@dataclass(slots=True)
+class _Sample:
+    """The members read so far of one key, and the first thing wrong with them."""
+
+    key: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    extensions: set[str] = field(default_factory=set)
+    problem: str = ""
+
+    def load(self, spec: PoolSpec) -> Content:
+        if self.problem:
+            raise UnusableError(self.problem)
+        return content_of(self.files, self.extensions, spec)
+
+
+class _NoEndMarkerError(Exception):
+    """The tar ends after a whole member, but not with the blocks of zeros that it should end with."""
+
+
+def read_tar(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
+    """Stream the samples of a tar, holding one of them at a time.
+
+    Raises:
+        UnusableError: after the last good sample, where the tar is damaged or cut off.
+        OSError: if the file can't be opened.
+    """
+    with shard.path.open("rb") as file, _unpacked(file) as content:
+        try:
+            for sample in _samples(content, spec):
+                yield Found(storable(sample.key), file.tell(), partial(sample.load, spec))
+        except (UnusableError, _NoEndMarkerError) as damage:
+            raise UnusableError(f"tar ends early after {file.tell():,} bytes: {damage}") from damage
+
+
+def _unpacked(file: BinaryIO) -> BinaryIO:
+    """The file itself, or what is in it if it is compressed, whatever its name says."""
+    magic = file.read(2)
+    file.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if magic == b"\x1f\x8b" else file
+
+
+def _samples(file: BinaryIO, spec: PoolSpec) -> Iterator[_Sample]:
+    images = image_extensions(spec)
+    wanted = {*images, *text_extensions(spec)}
+    sample = _Sample("")
+    try:
+        for archive, member in _members(file):
+            name = _MEMBER_NAME.fullmatch(member.name)
+            if name is None or member.isdir():
+                continue
+            key, extension = name[1], name[2].lower()
+            if key != sample.key:
+                if sample.key:
+                    yield sample
+                sample = _Sample(key)
+            if extension in wanted:
+                _take(archive, member, extension, limit_bytes(extension, images), sample)
+            sample.extensions.add(extension)
+    except _NoEndMarkerError:
+        if sample.key:
+            yield sample
+        raise
+    # tarfile and the decompressor meet damage with nearly any exception there is.
+    except Exception as damage:
+        lost = f"; the sample {quote(sample.key)} may be incomplete and is left out" if sample.key else ""
+        raise UnusableError(f"{damage}{lost}") from damage
+    if sample.key:
+        yield sample
+
+
+def _take(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, extension: str, limit: int, sample: _Sample
+) -> None:
+    """Read one member into `sample`, or note why it can't be."""
+    if extension in sample.extensions:
+        sample.problem = f"two members .{extension} under one key"
+    elif not member.isreg():
+        sample.problem = f"{quote(member.name)} is a link or a device, not a regular file"
+    elif member.size > limit:
+        sample.problem = too_large(member.name, member.size, limit)
+    else:
+        content = archive.extractfile(member)
+        assert content is not None, "regular members have content"
+        sample.files[extension] = content.read()
+
+
+def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The archive and each of its members up to the end marker; anything else before that raises.
+
+    `TarFile.next` would take a broken header for the end of the archive, and
+    keeps every member in a list.
+    """
+    with tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as archive:
+        # Opening has read the first header already: start over.
+        archive.offset = 0
+        while True:
+            start = archive.offset
+            # Going back even a byte would unpack a compressed file again from its beginning.
+            if start != file.tell():
+                file.seek(max(start - 1, 0))
+                if start and not file.read(1):
+                    raise tarfile.ReadError("unexpected end of data")
+            try:
+                member = tarfile.TarInfo.fromtarfile(archive)
+            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+                return
+            except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
+                raise _NoEndMarkerError("no end marker; the file may be cut off") from None
+            if member.size < 0 or archive.offset <= start:
+                raise tarfile.ReadError("a header has a negative size")
+            yield archive, member

@@ -1,0 +1,28 @@
+"""Runs: what a run is between processes: its directory, its events, and the worker that carries it out.
+
+A spec comes in; a run directory and a stream of events go out. No torch, no
+screen and no database enters this room.
+"""
+
+from tui_mia.runs.directory import RunDirectory, RunDirectoryError
+from tui_mia.runs.events import Event, Finished, Loaded, Note, Progress, Skipped, Started
+from tui_mia.runs.identity import find_unfinished
+from tui_mia.runs.state import RunState
+from tui_mia.runs.supervisor import follow, start_worker, stop_worker
+
+__all__ = [
+    "Event",
+    "Finished",
+    "Loaded",
+    "Note",
+    "Progress",
+    "RunDirectory",
+    "RunDirectoryError",
+    "RunState",
+    "Skipped",
+    "Started",
+    "find_unfinished",
+    "follow",
+    "start_worker",
+    "stop_worker",
+]

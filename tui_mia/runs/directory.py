@@ -1,0 +1,151 @@
+"""The run directory: journal of a run, live view, and what is left when the database can't be had.
+
+spec.toml       what was asked, with absolute paths
+inputs          a digest of the input files as they were
+events.jsonl    what the run said
+worker.log      what the worker and its libraries printed
+pid             the worker's process
+parts/          one Parquet file a shard, written whole: samples, similarities, embeddings
+tables/         the DuckDB tables of the run, as Parquet
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tui_mia.runs.events import Event, append_event, read_events
+from tui_mia.spec import AuditSpec, SpecError, dump_spec, load_spec
+
+
+class RunDirectoryError(Exception):
+    """A run directory that can't be used; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    path: Path
+
+    @classmethod
+    def create(cls, spec: AuditSpec, inputs: str) -> RunDirectory:
+        """Make the directory of a new run beside its database."""
+        now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        directory = cls(runs_folder(Path(spec.output.database)) / f"{now}-{secrets.token_hex(2)}")
+        try:
+            directory.path.mkdir(parents=True, mode=0o700)
+            directory.parts.mkdir()
+            directory.tables.mkdir()
+            directory.inputs_path.write_text(inputs)
+            # Last: a directory with a spec is a run.
+            replace_with_text(directory.spec_path, dump_spec(spec))
+        except OSError as error:
+            raise RunDirectoryError(f"{directory.path}: can't be made: {error.strerror}") from None
+        return directory
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        directory = cls(path.resolve())
+        if not directory.spec_path.is_file():
+            raise RunDirectoryError(f"{path}: is not a run directory; it has no spec.toml")
+        return directory
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def spec_path(self) -> Path:
+        return self.path / "spec.toml"
+
+    @property
+    def inputs_path(self) -> Path:
+        return self.path / "inputs"
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "worker.log"
+
+    @property
+    def pid_path(self) -> Path:
+        return self.path / "pid"
+
+    @property
+    def parts(self) -> Path:
+        return self.path / "parts"
+
+    @property
+    def tables(self) -> Path:
+        return self.path / "tables"
+
+    def spec(self) -> AuditSpec:
+        try:
+            return load_spec(self.spec_path)
+        except SpecError as error:
+            raise RunDirectoryError(str(error)) from None
+
+    def events(self) -> list[Event]:
+        return read_events(self.events_path)
+
+    def append(self, event: Event) -> None:
+        append_event(self.events_path, event)
+
+    def write_table(self, name: str, table: pa.Table) -> None:
+        """Write one of the run's tables whole."""
+        replace_with_table(self.tables / f"{name}.parquet", table)
+
+    def log_tail(self, lines: int = 10) -> str:
+        """The end of what the worker printed."""
+        try:
+            return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return ""
+
+    def claim(self, pid: int) -> None:
+        """Note which process is the run's worker, by pid and start, since pids are used again."""
+        replace_with_text(self.pid_path, f"{pid} {psutil.Process(pid).create_time()}")
+
+    def worker(self) -> psutil.Process | None:
+        """The run's worker while it lives."""
+        try:
+            pid, created = self.pid_path.read_text().split()
+            process = psutil.Process(int(pid))
+            alive = process.create_time() == float(created) and process.status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, psutil.Error):
+            return None
+        return process if alive else None
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path)
+
+
+def runs_folder(database: Path) -> Path:
+    """Where the run directories of a database are."""
+    return database.with_name(database.name + ".runs")
+
+
+def replace_with_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def replace_with_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file whole or not at all, also through a power cut."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        pq.write_table(table, file, compression="zstd", compression_level=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,125 @@
+"""Events: what a run says of itself, one JSON object a line in `events.jsonl`.
+
+Every display, the recovery of a run and its row in the database read the same
+lines. A line that is cut off, as a crash leaves it, is not an event.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Status: TypeAlias = Literal["done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker took up the run; a run that was resumed has several."""
+
+    pid: int
+    versions: dict[str, str]
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The target model is ready. Fingerprints are SHA-256 as hex."""
+
+    device: str
+    number_format: str
+    weights_sha256: str
+    preprocess_sha256: str
+    tokenizer_sha256: str
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a phase is: the same data for every display.
+
+    `fraction` is of the phase, 0 to 1; `samples`, `rejects` and `per_second`
+    are of the phase so far. Memory is in bytes, of the worker and of its GPU.
+    """
+
+    phase: str
+    fraction: float
+    samples: int = 0
+    rejects: int = 0
+    per_second: float | None = None
+    eta_seconds: float | None = None
+    pool: str | None = None
+    memory_bytes: int | None = None
+    device_memory_bytes: int | None = None
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line for the log that a user should see."""
+
+    message: str
+    level: Literal["info", "warning"] = "info"
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An attack that did not run, and why."""
+
+    attack: str
+    reason: str
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a run; `seconds` maps each phase to what it took."""
+
+    status: Status
+    error: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    time: float = field(default_factory=time.time)
+
+
+Event: TypeAlias = Started | Loaded | Progress | Note | Skipped | Finished
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__.lower(): kind for kind in (Started, Loaded, Progress, Note, Skipped, Finished)
+}
+
+
+def encode_event(event: Event) -> str:
+    """One line of JSON, without the line end."""
+    return json.dumps({"event": type(event).__name__.lower(), **asdict(event)})
+
+
+def decode_event(line: str) -> Event | None:
+    """The event of a line, or None for one that is cut off or of a kind that this version doesn't know."""
+    try:
+        document = json.loads(line)
+        kind = _KINDS[document.pop("event")]
+        known = {item.name for item in fields(kind)}
+        return kind(**{name: value for name, value in document.items() if name in known})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def read_events(path: Path) -> list[Event]:
+    """All events of a run so far; none where the file does not exist yet."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    return [event for event in map(decode_event, lines) if event is not None]
+
+
+def append_event(path: Path, event: Event) -> None:
+    """Add an event, on a line of its own even after one that was cut off."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(encode_event(event).encode() + b"\n")

@@ -1,0 +1,59 @@
+"""Which run is which: the same spec on the same files is the same audit."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tui_mia.runs.directory import RunDirectory, runs_folder
+from tui_mia.runs.state import RunState
+from tui_mia.spec import AuditSpec, checkpoint_path, dump_spec, expand_source
+
+
+def inputs_digest(spec: AuditSpec) -> str:
+    """A digest of every input file's path, size and time of change."""
+    digest = hashlib.sha256()
+    for path in _inputs(spec):
+        status = path.stat()
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def find_unfinished(spec: AuditSpec, inputs: str) -> RunDirectory | None:
+    """The newest run of this spec, database and inputs, unless it is done."""
+    text = dump_spec(spec)
+    for folder in sorted(runs_folder(Path(spec.output.database)).glob("*/"), reverse=True):
+        directory = RunDirectory(folder)
+        try:
+            same = directory.spec_path.read_text() == text and directory.inputs_path.read_text() == inputs
+        except OSError:
+            continue
+        if same:
+            finished = RunState.of(directory.events()).finished
+            return None if finished and finished.status == "done" else directory
+    return None
+
+
+def _inputs(spec: AuditSpec) -> Iterator[Path]:
+    model = spec.model.architecture.removeprefix("local-dir:")
+    if model != spec.model.architecture:
+        yield from _files(Path(model))
+    if checkpoint := checkpoint_path(spec.model.pretrained):
+        yield checkpoint
+    for pool in spec.pool_specs().values():
+        if pool.keys:
+            yield Path(pool.keys)
+        for source in pool.source:
+            for path in expand_source(source):
+                yield from _files(path)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+        return
+    for folder, subfolders, names in os.walk(path):
+        subfolders.sort()
+        yield from (Path(folder, name) for name in sorted(names))

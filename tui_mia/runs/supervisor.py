@@ -1,0 +1,106 @@
+"""Starts, follows and stops workers.
+
+A run is followed by reading its `events.jsonl` as it grows, whoever started it:
+the front end that did, one that comes back after a dropped connection, or a
+second one that looks on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import psutil
+
+from tui_mia.runs.directory import RunDirectory
+from tui_mia.runs.events import Event, Finished, decode_event
+
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 1.2
+
+
+async def start_worker(directory: RunDirectory) -> asyncio.subprocess.Process:
+    """Start the worker of a run: in a session of its own, so that it outlives its terminal."""
+    with directory.log_path.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tui_mia.worker",
+            str(directory.path),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    with contextlib.suppress(psutil.NoSuchProcess):
+        directory.claim(process.pid)
+    return process
+
+
+async def follow(
+    directory: RunDirectory, process: asyncio.subprocess.Process | None = None, from_byte: int = 0
+) -> AsyncIterator[Event]:
+    """Yield a run's events as they come, up to its end.
+
+    Without `process` the worker is one that somebody else started. A worker
+    that dies without a word ends the run as failed, with the end of its log.
+    """
+    position, rest = from_byte, b""
+    while True:
+        ended = process.returncode is not None if process else directory.worker() is None
+        with contextlib.suppress(FileNotFoundError), directory.events_path.open("rb") as file:
+            file.seek(position)
+            read = file.read()
+            position += len(read)
+            *lines, rest = (rest + read).split(b"\n")
+            for line in lines:
+                event = decode_event(line.decode(errors="replace"))
+                if event is not None:
+                    yield event
+                    if isinstance(event, Finished):
+                        return
+        if ended:
+            died = _death(directory, process.returncode if process else None)
+            directory.append(died)
+            yield died
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def stop_worker(directory: RunDirectory) -> None:
+    """Cancel a run: ask its worker to stop, then make it; nothing is left running."""
+    worker = directory.worker()
+    if worker is not None:
+        with contextlib.suppress(psutil.Error):
+            worker.send_signal(signal.SIGTERM)
+        if not await _gone(directory, GRACE_SECONDS):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(worker.pid, signal.SIGKILL)
+            await _gone(directory, GRACE_SECONDS)
+    ended = [event for event in directory.events()[-1:] if isinstance(event, Finished)]
+    if not ended:
+        directory.append(Finished("cancelled"))
+
+
+async def _gone(directory: RunDirectory, within_seconds: float) -> bool:
+    deadline = asyncio.get_running_loop().time() + within_seconds
+    while directory.worker() is not None:
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(POLL_SECONDS)
+    return True
+
+
+def _death(directory: RunDirectory, returncode: int | None) -> Finished:
+    if returncode is not None and returncode < 0:
+        how = f"was killed by {signal.Signals(-returncode).name}"
+    else:
+        how = "ended" if returncode is None else f"ended with code {returncode}"
+    tail = directory.log_tail()
+    return Finished(
+        "failed", f"the worker {how} without a word" + (f"; the end of its log:\n{tail}" if tail else "")
+    )

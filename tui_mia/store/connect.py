@@ -1,0 +1,214 @@
+"""Opening the DuckDB file: one writer or many readers, so everybody waits for a while and holds it briefly.
+
+A connection of this room can't load extensions, reach the network or touch any file but the
+database and, for a writer or an export, one named folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from tui_mia.store.errors import DatabaseLocked, DatabaseMissing, DatabaseVersion, NotADatabase, StoreError
+from tui_mia.store.schema import check_version, create_schema, text_literal
+
+WAIT_SECONDS: Final = 30.0
+TRY_AGAIN: Final = "try again"
+
+_FIRST_PAUSE_SECONDS: Final = 0.02
+_LONGEST_PAUSE_SECONDS: Final = 0.5
+
+_Config = dict[str, str | bool | int | float | list[str]]
+
+_NO_EXTENSIONS: Final[_Config] = {
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "python_enable_replacements": "false",
+}
+# All readers of a process share one setup, because DuckDB refuses a second one on the same file.
+_READER: Final[_Config] = {
+    **_NO_EXTENSIONS,
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
+# With these a commit goes straight into the file, which is private, and not through a .wal beside it,
+# which would get the permissions of the umask.
+_WRITER: Final[_Config] = {
+    **_NO_EXTENSIONS,
+    "checkpoint_threshold": "0KB",
+    "auto_checkpoint_skip_wal_threshold": "0",
+}
+
+_alone_in_this_process = threading.Lock()
+
+
+def open_reader(database: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+    """Open the file read-only, for one query; the caller closes it."""
+    path = _existing(database)
+    connection = _open(path, True, _READER, wait_seconds, TRY_AGAIN)
+    try:
+        check_version(connection, path)
+    except duckdb.Error as error:
+        connection.close()
+        raise StoreError(f"{path}: {error}") from error
+    except StoreError:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def reading(database: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the file read-only for the block, and turn DuckDB's errors into `StoreError`."""
+    connection = open_reader(database, wait_seconds)
+    try:
+        yield connection
+    except duckdb.Error as error:
+        raise StoreError(f"{database}: {error}") from error
+    finally:
+        connection.close()
+
+
+@contextmanager
+def exporting(database: Path, folder: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the file read-only for the block, able to write files in `folder` and nowhere else."""
+    with _alone(_existing(database), True, _NO_EXTENSIONS, folder, wait_seconds, TRY_AGAIN) as connection:
+        yield connection
+
+
+@contextmanager
+def writing(
+    database: Path, folder: Path | None, wait_seconds: float, when_locked: str
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the file for the block as its one writer; what the block does is one transaction.
+
+    Files in `folder` can be read. `when_locked` tells the user what to do about a file that stays locked.
+    """
+    with _alone(_existing(database), False, _WRITER, folder, wait_seconds, when_locked) as connection:
+        connection.execute("BEGIN")
+        yield connection
+        connection.execute("COMMIT")
+        connection.execute("CHECKPOINT")
+
+
+def create_if_missing(database: Path) -> None:
+    """Make the file with its empty tables, readable by its owner only, where there is none.
+
+    It is made in a private folder and then linked into place, so that nobody
+    sees half of it and two processes that make it at once end with one file.
+    """
+    path = _resolved(database)
+    if path.exists():
+        return
+    if not path.parent.is_dir():
+        raise StoreError(f"can't make {database}: there is no folder {path.parent}. Make it, or pass --db.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".tui-mia-", dir=path.parent) as private:
+            new = Path(private, "new.duckdb")
+            with duckdb.connect(str(new), config=_WRITER) as connection:
+                create_schema(connection)
+            new.chmod(0o600)
+            os.link(new, path)
+    except FileExistsError:
+        pass
+    except (OSError, duckdb.Error) as error:
+        raise StoreError(f"can't make {database}: {error}") from error
+
+
+def _resolved(database: Path) -> Path:
+    path = database.resolve()
+    if "?" in str(path):
+        raise StoreError(f"DuckDB can't use a path with a question mark ({path}): choose another with --db.")
+    return path
+
+
+def _existing(database: Path) -> Path:
+    path = _resolved(database)
+    if not path.exists():
+        raise DatabaseMissing(
+            f"there is no database at {database}: run an audit first, or say with --db where it is."
+        )
+    return path
+
+
+@contextmanager
+def _alone(
+    path: Path, read_only: bool, config: _Config, folder: Path | None, wait_seconds: float, when_locked: str
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open with nobody beside us in this process: the folder is a setting that connections would share."""
+    start = time.monotonic()
+    if not _alone_in_this_process.acquire(timeout=wait_seconds):
+        raise DatabaseLocked(_locked_message(path, "this process", wait_seconds, when_locked), os.getpid())
+    try:
+        left = max(0.0, wait_seconds - (time.monotonic() - start))
+        connection = _open(path, read_only, config, left, when_locked)
+        try:
+            if folder is not None:
+                connection.execute(f"SET allowed_directories = [{text_literal(str(folder.resolve()))}]")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            check_version(connection, path)
+            yield connection
+        except duckdb.Error as error:
+            raise StoreError(f"{path}: {error}") from error
+        finally:
+            connection.close()
+    finally:
+        _alone_in_this_process.release()
+
+
+def _open(
+    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str
+) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + wait_seconds
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=config)
+        except duckdb.Error as error:
+            holder, pid = _holder(error)
+            if holder is None:
+                raise _explained(path, error) from error
+            if time.monotonic() + pause > deadline:
+                message = _locked_message(path, holder, wait_seconds, when_locked)
+                raise DatabaseLocked(message, pid) from error
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _holder(error: duckdb.Error) -> tuple[str | None, int | None]:
+    """Who holds the file and their process id, if that is what the error is about."""
+    text = str(error)
+    if "different configuration than existing connections" in text:
+        return "this process", os.getpid()
+    if "Could not set lock on file" not in text:
+        return None, None
+    pid = re.search(r"\(PID (\d+)\)", text)
+    return (f"process {pid[1]}", int(pid[1])) if pid else ("another process", None)
+
+
+def _locked_message(path: Path, holder: str, wait_seconds: float, when_locked: str) -> str:
+    return (
+        f"{path} is held by {holder} and stayed so for {wait_seconds:g} s. Close what has it open (a DuckDB"
+        f" shell, a notebook, another tui-mia), then {when_locked}."
+    )
+
+
+def _explained(path: Path, error: duckdb.Error) -> StoreError:
+    text = str(error)
+    if "not a valid DuckDB database file" in text:
+        return NotADatabase(f"{path} is not a DuckDB file. Choose another path with --db.")
+    if "database file with version number" in text:
+        return DatabaseVersion(f"{path} was written by another version of DuckDB: {text}")
+    return StoreError(f"can't open {path}: {text}")

@@ -1,0 +1,42 @@
+"""What can go wrong between tui-mia and its database; every message says where and what to do."""
+
+# The names say what is the case (`DatabaseMissing`), as a reader of an `except` line would put it.
+# ruff: noqa: N818
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Something about the database or a request to it is wrong; the base of all errors of this room."""
+
+
+class DatabaseMissing(StoreError):
+    """There is no file at the path."""
+
+
+class NotADatabase(StoreError):
+    """The file is no DuckDB file, or one that tui-mia did not make."""
+
+
+class DatabaseVersion(StoreError):
+    """The file's tables are those of another version of tui-mia."""
+
+
+class DatabaseLocked(StoreError):
+    """Somebody else held the file for longer than we wait; `pid` is theirs, where DuckDB tells it."""
+
+    def __init__(self, message: str, pid: int | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+class RunNotFound(StoreError):
+    """No run, or more than one, fits the reference."""
+
+
+class QueryError(StoreError):
+    """The user's SQL is wrong, or asks for what a query may not do."""
+
+
+class ExportError(StoreError):
+    """The export can't be written as asked."""
