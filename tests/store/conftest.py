@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -91,44 +92,48 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "audits.duckdb"
 
 
+def write_rows(folder: Path, **rows: Rows) -> Path:
+    folder.mkdir(parents=True)
+    for table, table_rows in rows.items():
+        pq.write_table(pa.Table.from_pylist(table_rows, schema=TABLES[table]), folder / f"{table}.parquet")
+    return folder
+
+
+def run_row(run_id: str = "run-a", day: int = 0, **columns: Any) -> RunRow:
+    created = datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(days=day)
+    return RunRow(**{"run_id": run_id, "status": "done", "created_at": created, **columns})
+
+
 @pytest.fixture
 def write_tables(tmp_path: Path) -> Callable[..., Path]:
     """Write rows as the Parquet tables of a run directory, and return its folder `tables`."""
-
-    def write(directory: str = "run", **rows: Rows) -> Path:
-        folder = tmp_path / directory / "tables"
-        folder.mkdir(parents=True)
-        for table, table_rows in rows.items():
-            pq.write_table(
-                pa.Table.from_pylist(table_rows, schema=TABLES[table]), folder / f"{table}.parquet"
-            )
-        return folder
-
-    return write
+    return lambda directory="run", **rows: write_rows(tmp_path / directory / "tables", **rows)
 
 
 @pytest.fixture
-def tables(write_tables: Callable[..., Path]) -> Path:
+def tables(tmp_path: Path) -> Path:
     """The tables of the standard run."""
-    return write_tables(**standard_rows())
+    return write_rows(tmp_path / "run" / "tables", **standard_rows())
 
 
 @pytest.fixture
 def make_run() -> Callable[..., RunRow]:
     """A row of `runs`; a later `day` makes a newer run."""
+    return run_row
 
-    def make(run_id: str = "run-a", day: int = 0, **columns: Any) -> RunRow:
-        created = datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(days=day)
-        return RunRow(**{"run_id": run_id, "status": "done", "created_at": created, **columns})
 
-    return make
+@pytest.fixture(scope="session")
+def finished_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    tables = write_rows(folder / "tables", **standard_rows())
+    ingest(folder / "audits.duckdb", run_row(seconds={"encode": 2.5}, run_directory="/runs/a"), tables)
+    return folder / "audits.duckdb"
 
 
 @pytest.fixture
-def one_run(database: Path, tables: Path, make_run: Callable[..., RunRow]) -> Path:
+def one_run(finished_database: Path, database: Path) -> Path:
     """A database with the standard run as `run-a`."""
-    ingest(database, make_run(seconds={"encode": 2.5}, run_directory="/runs/a"), tables)
-    return database
+    return Path(shutil.copy(finished_database, database))
 
 
 HOLD_THE_FILE = """

@@ -12,7 +12,17 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from tui_mia.store import EXPORTABLE, ExportError, Format, RunNotFound, RunRow, export_run, ingest, query
+from tui_mia.store import (
+    EXPORTABLE,
+    ExportError,
+    Format,
+    RunNotFound,
+    RunRow,
+    StoreError,
+    export_run,
+    ingest,
+    query,
+)
 
 MakeRun = Callable[..., RunRow]
 WriteTables = Callable[..., Path]
@@ -79,7 +89,11 @@ def test_captions_survive_every_format(
     output = tmp_path / f"samples.{format}"
     assert export_run(database, "run-a", output, format, "samples") == len(CAPTIONS)
     with duckdb.connect() as connection:
-        reader = "read_csv(?, all_varchar = true)" if format == "csv" else f"read_{format}(?)"
+        reader = (
+            "read_csv(?, all_varchar = true, allow_quoted_nulls = false)"
+            if format == "csv"
+            else f"read_{format}(?)"
+        )
         sql = f"SELECT caption FROM {reader} ORDER BY sample_id::INTEGER"
         captions = [caption for (caption,) in connection.execute(sql, [str(output)]).fetchall()]
     assert captions == CAPTIONS
@@ -117,9 +131,10 @@ def test_only_the_rows_and_attacks_of_the_run_are_exported(
 def test_every_table_can_be_exported(one_run: Path, tmp_path: Path, table: str) -> None:
     with query(one_run, f"FROM {table}") as result:
         rows = len(list(result))
-    for format_ in ("csv", "parquet", "json"):
+    formats: list[Format] = ["csv", "parquet", "json"]
+    for format_ in formats:
         output = tmp_path / f"{table}.{format_}"
-        assert export_run(one_run, "run-a", output, cast(Format, format_), table) == rows
+        assert export_run(one_run, "run-a", output, format_, table) == rows
 
 
 @pytest.mark.parametrize("table", ["meta", "runs; DROP TABLE runs", "'/etc/passwd'", "sqlite_master", ""])
@@ -173,8 +188,9 @@ def test_a_run_that_is_not_there_leaves_no_file(one_run: Path, tmp_path: Path) -
 def test_a_view_that_somebody_put_into_the_file_exports_no_other_file(one_run: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(one_run)) as connection:
         connection.execute(
-            "CREATE OR REPLACE VIEW sample_scores AS SELECT 'run-a' AS run_id, * FROM read_text('/etc/passwd')"
+            "CREATE OR REPLACE VIEW sample_scores AS"
+            " SELECT 'run-a' AS run_id, * FROM read_text('/etc/passwd')"
         )
-    with pytest.raises(ExportError, match="disabled by configuration"):
+    with pytest.raises(StoreError, match="disabled by configuration"):
         export_run(one_run, "run-a", tmp_path / "scores.csv", "csv")
     assert not (tmp_path / "scores.csv").exists()

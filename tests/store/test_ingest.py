@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tui_mia.runs.tables import TABLES as RUN_TABLES
 from tui_mia.store import (
     DatabaseVersion,
     NotADatabase,
@@ -224,8 +225,11 @@ def test_a_path_that_is_no_text_is_stored_as_near_as_possible(
     assert summarise(database, "run-a").run.run_directory == "/runs/?"
 
 
-def test_a_new_database_is_private_and_leaves_no_wal(one_run: Path, tmp_path: Path) -> None:
-    assert stat.S_IMODE(one_run.stat().st_mode) == 0o600
+def test_a_new_database_is_private_and_leaves_no_wal(
+    database: Path, tables: Path, tmp_path: Path, make_run: MakeRun
+) -> None:
+    ingest(database, make_run(), tables)
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audits.duckdb", "run"]
 
 
@@ -313,8 +317,6 @@ def test_the_tables_of_another_version_are_not_touched(
 def test_the_columns_are_those_of_the_tables_in_a_run_directory(
     database: Path, write_tables: WriteTables, make_run: MakeRun
 ) -> None:
-    from tui_mia.runs.tables import TABLES as RUN_TABLES
-
     ingest(database, make_run(), write_tables(**{table: [] for table in RUN_TABLES}))
     for table, schema in RUN_TABLES.items():
         with query(database, f"FROM {table}") as result:

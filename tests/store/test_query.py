@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections
 import os
 import shutil
 from collections.abc import Callable
@@ -7,9 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tui_mia.store import DatabaseVersion, QueryError, RunRow, ingest, list_runs, query
+from tui_mia.store import DatabaseVersion, QueryError, RunRow, ingest, query
 
 MakeRun = Callable[..., RunRow]
 
@@ -98,11 +101,11 @@ def test_a_query_that_is_wrong_is_told_what_duckdb_says(one_run: Path, sql: str,
 
 
 def test_an_error_in_a_late_row_is_a_query_error(one_run: Path) -> None:
-    sql = "SELECT CASE WHEN n = 99999 THEN error('late') END FROM range(100000) AS numbers(n)"
-    result = iter(query(one_run, sql))
-    next(result)
+    sql = "SELECT CASE WHEN n = 4999999 THEN error('late') END FROM range(5000000) AS numbers(n)"
+    rows = iter(query(one_run, sql))
+    assert next(rows) == (None,)
     with pytest.raises(QueryError, match="late"):
-        list(result)
+        collections.deque(rows, maxlen=0)
 
 
 # {files} is a folder with a CSV, a Parquet file and a DuckDB file; {db} is the database itself.
@@ -204,28 +207,32 @@ ACTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, finished_database: Path) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "table.csv").write_text("a,b\n1,2\n")
+    (folder / "table.json").write_text('{"a": 1}\n')
+    pq.write_table(pa.table({"a": [1]}), folder / "table.parquet")
+    shutil.copy(finished_database, folder / "other.duckdb")
+    return folder
+
+
+def contents(*folders: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize("sql", READS_OUTSIDE + ACTS)
 def test_a_query_can_neither_leave_the_database_nor_change_anything(
-    one_run: Path, tmp_path: Path, sql: str, monkeypatch: pytest.MonkeyPatch
+    one_run: Path, tmp_path: Path, files: Path, sql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     python_secret = {"a": [1]}
     assert python_secret
-    files = tmp_path / "files"
-    files.mkdir()
-    (files / "table.csv").write_text("a,b\n1,2\n")
-    (files / "table.json").write_text('{"a": 1}\n')
-    with duckdb.connect() as connection:
-        connection.execute(f"COPY (SELECT 1 AS a) TO '{files}/table.parquet'")
-    shutil.copy(one_run, files / "other.duckdb")
     monkeypatch.chdir(files)
     (tmp_path / "audits.duckdb.tmp").mkdir()
-    before = sorted(path for path in tmp_path.rglob("*"))
-    content = one_run.read_bytes()
+    before = contents(tmp_path, files)
     with pytest.raises(QueryError):
         list(query(one_run, sql.format(files=files, db=one_run)))
-    assert sorted(path for path in tmp_path.rglob("*")) == before
-    assert one_run.read_bytes() == content
-    assert len(list_runs(one_run)) == 1
+    assert contents(tmp_path, files) == before
 
 
 def test_a_query_changes_no_setting_for_the_next(one_run: Path) -> None:

@@ -12,6 +12,7 @@ from tui_mia.store import (
     RejectReason,
     RunNotFound,
     RunRow,
+    delete_run,
     find_run,
     ingest,
     list_runs,
@@ -51,7 +52,7 @@ def test_a_run_is_found_by_its_id_the_start_of_it_or_as_the_latest(
 def test_a_start_that_fits_several_runs_lists_them(database: Path, tmp_path: Path, make_run: MakeRun) -> None:
     for day in range(7):
         ingest(database, make_run(f"run-{day}", day=day), tmp_path)
-    with pytest.raises(RunNotFound, match="'run' fits 7 runs .*: run-6, run-5, run-4, run-3, run-2, ..."):
+    with pytest.raises(RunNotFound, match=r"'run' fits 7 runs .*: run-6, run-5, run-4, run-3, run-2, \.\.\."):
         find_run(database, "run")
 
 
@@ -67,11 +68,9 @@ def test_a_misspelt_run_is_answered_with_the_nearest(one_run: Path) -> None:
 
 
 def test_a_database_without_runs_says_so(one_run: Path, tmp_path: Path, make_run: MakeRun) -> None:
-    from tui_mia.store import delete_run
-
     delete_run(one_run, "run-a")
     assert list_runs(one_run) == []
-    with pytest.raises(RunNotFound, match="no run in .* yet"):
+    with pytest.raises(RunNotFound, match=r"no run in .* yet"):
         find_run(one_run, "latest")
 
 

@@ -47,6 +47,8 @@ def rows(shard: Shard, image_column: str) -> Iterator[dict[str, object] | Unusab
                 before, first = first, first + batch.num_rows
                 skipped = max(shard.start - before, 0)
                 yield from _rows_of(batch.slice(skipped, max(shard.stop - before - skipped, 0)))
+                if first >= shard.stop:
+                    return
         except (pa.ArrowException, OSError) as damage:
             raise UnusableError(f"table is damaged from about row {first} on: {damage}") from damage
 

@@ -23,7 +23,7 @@ _MEMBER_NAME = re.compile(r"(?:\./)*((?:.*/)?[^/.]+)\.([^/]*)", re.DOTALL)
 
 @dataclass(slots=True)
 class _Sample:
-    """The members read so far of one key, and the first thing wrong with them."""
+    """The members read so far of one key, and what is wrong with them, if anything."""
 
     key: str
     files: dict[str, bytes] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Opening the DuckDB file: one writer or many readers, so everybody waits for a while and holds it briefly.
 
 A connection of this room can't load extensions, reach the network or touch any file but the
-database and, for a writer or an export, one named folder.
+database and, for an export, one named folder.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _READER: Final[_Config] = {
 # With these a commit goes straight into the file, which is private, and not through a .wal beside it,
 # which would get the permissions of the umask.
 _WRITER: Final[_Config] = {
-    **_NO_EXTENSIONS,
+    **_READER,
     "checkpoint_threshold": "0KB",
     "auto_checkpoint_skip_wal_threshold": "0",
 }
@@ -83,19 +83,22 @@ def reading(database: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConn
 @contextmanager
 def exporting(database: Path, folder: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the file read-only for the block, able to write files in `folder` and nowhere else."""
-    with _alone(_existing(database), True, _NO_EXTENSIONS, folder, wait_seconds, TRY_AGAIN) as connection:
+    with _alone(_existing(database), True, _NO_EXTENSIONS, wait_seconds, TRY_AGAIN) as connection:
+        connection.execute(f"SET allowed_directories = [{text_literal(str(folder.resolve()))}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
         yield connection
 
 
 @contextmanager
 def writing(
-    database: Path, folder: Path | None, wait_seconds: float, when_locked: str
+    database: Path, wait_seconds: float, when_locked: str = TRY_AGAIN
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the file for the block as its one writer; what the block does is one transaction.
 
-    Files in `folder` can be read. `when_locked` tells the user what to do about a file that stays locked.
+    `when_locked` tells the user what to do about a file that stays locked.
     """
-    with _alone(_existing(database), False, _WRITER, folder, wait_seconds, when_locked) as connection:
+    with _alone(_existing(database), False, _WRITER, wait_seconds, when_locked) as connection:
         connection.execute("BEGIN")
         yield connection
         connection.execute("COMMIT")
@@ -144,20 +147,15 @@ def _existing(database: Path) -> Path:
 
 @contextmanager
 def _alone(
-    path: Path, read_only: bool, config: _Config, folder: Path | None, wait_seconds: float, when_locked: str
+    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open with nobody beside us in this process: the folder is a setting that connections would share."""
-    start = time.monotonic()
+    """Open with no other writer or export of this process beside us, which would share our settings."""
+    deadline = time.monotonic() + wait_seconds
     if not _alone_in_this_process.acquire(timeout=wait_seconds):
         raise DatabaseLocked(_locked_message(path, "this process", wait_seconds, when_locked), os.getpid())
     try:
-        left = max(0.0, wait_seconds - (time.monotonic() - start))
-        connection = _open(path, read_only, config, left, when_locked)
+        connection = _open(path, read_only, config, deadline - time.monotonic(), when_locked)
         try:
-            if folder is not None:
-                connection.execute(f"SET allowed_directories = [{text_literal(str(folder.resolve()))}]")
-            connection.execute("SET enable_external_access = false")
-            connection.execute("SET lock_configuration = true")
             check_version(connection, path)
             yield connection
         except duckdb.Error as error:
@@ -207,7 +205,7 @@ def _locked_message(path: Path, holder: str, wait_seconds: float, when_locked: s
 
 def _explained(path: Path, error: duckdb.Error) -> StoreError:
     text = str(error)
-    if "not a valid DuckDB database file" in text:
+    if "not a valid DuckDB database file" in text or "Loading external extensions" in text:
         return NotADatabase(f"{path} is not a DuckDB file. Choose another path with --db.")
     if "database file with version number" in text:
         return DatabaseVersion(f"{path} was written by another version of DuckDB: {text}")

@@ -7,13 +7,18 @@ import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from tui_mia.store.connect import TRY_AGAIN, WAIT_SECONDS, create_if_missing, writing
-from tui_mia.store.errors import RunNotFound
+from tui_mia.store.connect import WAIT_SECONDS, create_if_missing, writing
+from tui_mia.store.errors import RunNotFound, StoreError
 from tui_mia.store.rows import RunRow
 from tui_mia.store.schema import TABLES, rebuild_view
+
+BATCH_ROWS: Final = 65_536
 
 
 def ingest(database: Path, run: RunRow, tables: Path, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -24,26 +29,20 @@ def ingest(database: Path, run: RunRow, tables: Path, wait_seconds: float = WAIT
     stays held by somebody else, and `StoreError` if a file does not fit.
     """
     create_if_missing(database)
-    folder = tables.resolve()
     run_directory = shlex.quote(run.run_directory) if run.run_directory else "RUN_DIR"
-    with writing(database, folder, wait_seconds, f"run `tui-mia ingest {run_directory}`") as connection:
+    with writing(database, wait_seconds, f"run `tui-mia ingest {run_directory}`") as connection:
         _delete(connection, run.run_id)
         _insert_run(connection, run)
         for table in TABLES:
-            file = folder / f"{table}.parquet"
+            file = tables / f"{table}.parquet"
             if table != "runs" and file.exists():
-                # A run directory may be named like a Hive partition (`model=B-32`), which it is not.
-                connection.execute(
-                    f"INSERT INTO {table} BY NAME"
-                    " SELECT ? AS run_id, * FROM read_parquet(?, hive_partitioning = false)",
-                    [_storable(run.run_id), str(file)],
-                )
+                _insert_file(connection, run.run_id, table, file)
         rebuild_view(connection)
 
 
 def delete_run(database: Path, run_id: str, wait_seconds: float = WAIT_SECONDS) -> None:
     """Remove a run from every table; its run directory stays. Raises `RunNotFound`."""
-    with writing(database, None, wait_seconds, TRY_AGAIN) as connection:
+    with writing(database, wait_seconds) as connection:
         if not connection.execute("SELECT 1 FROM runs WHERE run_id = ?", [run_id]).fetchone():
             raise RunNotFound(f"there is no run {run_id!r} in {database}.")
         _delete(connection, run_id)
@@ -60,6 +59,23 @@ def _insert_run(connection: duckdb.DuckDBPyConnection, run: RunRow) -> None:
     values = [_storable(getattr(run, column)) for column in columns]
     marks = ", ".join("?" for _ in columns)
     connection.execute(f"INSERT INTO runs ({', '.join(columns)}) VALUES ({marks})", values)
+
+
+def _insert_file(connection: duckdb.DuckDBPyConnection, run_id: str, table: str, file: Path) -> None:
+    """Add the rows of a Parquet file, a batch at a time; columns go by name, missing ones are null.
+
+    Arrow reads the file, because DuckDB would take some characters in a path for wildcards.
+    """
+    try:
+        with pq.ParquetFile(file) as parquet:
+            batches = parquet.iter_batches(BATCH_ROWS)
+            connection.register("incoming", pa.RecordBatchReader.from_batches(parquet.schema_arrow, batches))
+            connection.execute(
+                f"INSERT INTO {table} BY NAME SELECT ? AS run_id, * FROM incoming", [_storable(run_id)]
+            )
+            connection.unregister("incoming")
+    except (pa.ArrowException, OSError, duckdb.Error) as error:
+        raise StoreError(f"{file} can't be read into the table {table}: {error}") from error
 
 
 def _storable(value: object) -> object:
