@@ -26,7 +26,7 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors import torch as safetensors_torch
 from torch.nn import functional
 
 MODEL_CONFIG: dict[str, Any] = {
@@ -152,7 +152,7 @@ def save(model: open_clip.CLIP, folder: Path) -> None:
     config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {name: weight.detach().half().contiguous() for name, weight in model.state_dict().items()}
-    save_file(weights, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_model.safetensors").write_bytes(safetensors_torch.save(weights))
 
 
 def main() -> None:

@@ -110,10 +110,10 @@ def _pools(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> dict[s
         encoded[name] = EncodedPool(part_paths(directory.parts, name))
         _require_samples(name, len(encoded[name]), rejects[name]["reason"].to_pylist())
     overlaps = keep_apart({name: pool.sample_ids for name, pool in encoded.items()})
-    for name, overlap in overlaps.items():
-        _require_samples(name, int(overlap.keep.sum()), list(overlap.reasons.values()))
+    for pool, overlap in overlaps.items():
+        _require_samples(pool, int(overlap.keep.sum()), list(overlap.reasons.values()))
         for reason, count in Counter(overlap.reasons.values()).most_common():
-            report.tell(Note(f"{name}: {count} left out: {reason}", "warning"))
+            report.tell(Note(f"{pool}: {count} left out: {reason}", "warning"))
     return {
         name: AuditPool(name, ", ".join(pool_spec.source), encoded[name], overlaps[name], rejects[name])
         for name, pool_spec in spec.pool_specs().items()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -44,7 +45,7 @@ def test_an_ingest_that_finds_the_file_held_names_the_holder_and_the_way_out(
     with pytest.raises(DatabaseLocked) as locked:
         ingest(one_run, run, tables, wait_seconds=0)
     assert locked.value.pid == holder.pid
-    assert f"{one_run} is held by process {holder.pid}" in str(locked.value)
+    assert f"{one_run} is held by process {holder.pid} and stayed so for 0 s." in str(locked.value)
     assert "`tui-mia ingest '/runs/my run'`" in str(locked.value)
     let_go(holder)
     assert [overview.run.run_id for overview in list_runs(one_run)] == ["run-a"]
@@ -157,6 +158,17 @@ def test_a_database_that_another_process_made_meanwhile_is_kept(
     monkeypatch.setattr(Path, "exists", lambda path: next(answers, None) or exists(path))
     ingest(one_run, make_run("run-b"), tables)
     assert len(list_runs(one_run)) == 2
+
+
+def test_a_database_can_be_made_on_a_file_system_without_hard_links(
+    database: Path, tables: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    ingest(database, make_run(), tables)
+    assert len(list_runs(database)) == 1
 
 
 def test_reading_a_database_that_is_not_there_says_what_to_do(database: Path) -> None:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import collections
-import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,7 +120,7 @@ READS_OUTSIDE = [
     "FROM read_csv_auto('{files}/table.csv')",
     "FROM sniff_csv('{files}/table.csv')",
     "FROM read_text('/etc/passwd')",
-    "FROM read_text('{db}.tmp/../files/table.csv')",
+    "FROM read_text('{db}.tmp/../beside.csv')",
     "FROM read_blob('/etc/passwd')",
     "FROM read_json('{files}/table.json')",
     "FROM read_json_objects('{files}/table.json')",
@@ -229,6 +230,7 @@ def test_a_query_can_neither_leave_the_database_nor_change_anything(
     assert python_secret
     monkeypatch.chdir(files)
     (tmp_path / "audits.duckdb.tmp").mkdir()
+    (tmp_path / "beside.csv").write_text("a,b\n1,2\n")
     before = contents(tmp_path, files)
     with pytest.raises(QueryError):
         list(query(one_run, sql.format(files=files, db=one_run)))
@@ -256,14 +258,17 @@ def test_a_database_of_another_version_is_not_queried(one_run: Path) -> None:
         query(one_run, "FROM runs")
 
 
+DIE_IN_A_TRANSACTION = """
+import os, sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("INSERT INTO runs (run_id) VALUES ('committed')")
+connection.execute("BEGIN; INSERT INTO runs (run_id) VALUES ('not committed')")
+os._exit(0)
+"""
+
+
 def test_a_query_sees_what_a_killed_writer_had_committed(one_run: Path, tmp_path: Path) -> None:
-    pid = os.fork()
-    if pid == 0:
-        connection = duckdb.connect(str(one_run))
-        connection.execute("INSERT INTO runs (run_id) VALUES ('committed')")
-        connection.execute("BEGIN; INSERT INTO runs (run_id) VALUES ('not committed')")
-        os._exit(0)
-    os.waitpid(pid, 0)
+    subprocess.run([sys.executable, "-c", DIE_IN_A_TRANSACTION, one_run], check=True)
     assert (tmp_path / "audits.duckdb.wal").exists()
     with query(one_run, "SELECT run_id FROM runs ORDER BY run_id") as result:
         assert list(result) == [("committed",), ("run-a",)]

@@ -55,7 +55,7 @@ def encode_shard(
         if good:
             ids = [sample_id(pair.image, pair.caption) for pair, _ in good]
             encoded = _encode_batch(good, ids, model, captions, views, view_seed, batch_size)
-            finite: NDArray[np.bool_] = np.isfinite(encoded.similarities).all(axis=1)
+            finite = np.isfinite(encoded.similarities.sum(axis=1))
             bad += [
                 Reject(pair.key, pair.source, "the model's embedding is not finite", pair.position)
                 for (pair, _), usable in zip(good, finite, strict=True)

@@ -76,7 +76,7 @@ def load_target(spec: ModelSpec) -> TargetModel:
         tokenizer=tokenizer,
         mean=torch.tensor(config["mean"]).view(3, 1, 1),
         std=torch.tensor(config["std"]).view(3, 1, 1),
-        logit_scale=float(network.logit_scale.exp()),
+        logit_scale=network.logit_scale.exp().item(),
         device=device,
         number_format=number_format,
         fingerprint=take_fingerprint(network, config, tokenizer),

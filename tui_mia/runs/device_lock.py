@@ -5,15 +5,14 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from platformdirs import user_runtime_path
+from platformdirs import user_cache_path
 
 
 @contextmanager
 def device_lock(device: str, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold `device` ("cpu", "cuda:0") for this process; `on_wait` hears of another run that has it."""
-    folder = Path(user_runtime_path("tui-mia", ensure_exists=True))
+    folder = user_cache_path("tui-mia", ensure_exists=True)
     with (folder / f"{device.replace(':', '-')}.lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,12 +1,13 @@
 """The run directory: journal of a run, live view, and what is left when the database can't be had.
 
-spec.toml       what was asked, with absolute paths
-inputs          a digest of the input files as they were
-events.jsonl    what the run said
-worker.log      what the worker and its libraries printed
-pid             the worker's process
-parts/          one Parquet file a shard, written whole: samples, similarities, embeddings
-tables/         the DuckDB tables of the run, as Parquet
+- `spec.toml`: what was asked, with absolute paths
+- `inputs`: a digest of the input files as they were
+- `events.jsonl`: what the run said
+- `worker.log`: what the worker and its libraries printed
+- `pid`: the worker's process
+- `parts/`: one Parquet file a shard, written whole: samples, similarities, embeddings
+- `tables/`: the DuckDB tables of the run, as Parquet
+- `landed`: is there once the database has them
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class RunDirectory:
         return self.path.name
 
     @property
+    def created_at(self) -> datetime:
+        return datetime.fromtimestamp(self.spec_path.stat().st_mtime, UTC)
+
+    @property
     def spec_path(self) -> Path:
         return self.path / "spec.toml"
 
@@ -80,6 +85,10 @@ class RunDirectory:
     @property
     def pid_path(self) -> Path:
         return self.path / "pid"
+
+    @property
+    def landed_path(self) -> Path:
+        return self.path / "landed"
 
     @property
     def parts(self) -> Path:

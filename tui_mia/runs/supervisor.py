@@ -18,6 +18,7 @@ import psutil
 
 from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Event, Finished, decode_event
+from tui_mia.runs.state import RunState
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 1.2
@@ -25,6 +26,9 @@ GRACE_SECONDS = 1.2
 
 async def start_worker(directory: RunDirectory) -> asyncio.subprocess.Process:
     """Start the worker of a run: in a session of its own, so that it outlives its terminal."""
+    directory.landed_path.unlink(missing_ok=True)
+    # Threads that spin while they wait cost tenfold on a machine that is shared.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     with directory.log_path.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -35,6 +39,7 @@ async def start_worker(directory: RunDirectory) -> asyncio.subprocess.Process:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env=environment,
         )
     with contextlib.suppress(psutil.NoSuchProcess):
         directory.claim(process.pid)
@@ -78,11 +83,12 @@ async def stop_worker(directory: RunDirectory) -> None:
         with contextlib.suppress(psutil.Error):
             worker.send_signal(signal.SIGTERM)
         if not await _gone(directory, GRACE_SECONDS):
+            # Before the kill: whoever follows must find how it ended once the worker is gone.
+            directory.append(Finished("cancelled"))
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(worker.pid, signal.SIGKILL)
             await _gone(directory, GRACE_SECONDS)
-    ended = [event for event in directory.events()[-1:] if isinstance(event, Finished)]
-    if not ended:
+    elif RunState.of(directory.events()).finished is None:
         directory.append(Finished("cancelled"))
 
 
@@ -96,6 +102,8 @@ async def _gone(directory: RunDirectory, within_seconds: float) -> bool:
 
 
 def _death(directory: RunDirectory, returncode: int | None) -> Finished:
+    if returncode == -signal.SIGTERM:
+        return Finished("cancelled")  # asked to stop before it could hear it
     if returncode is not None and returncode < 0:
         how = f"was killed by {signal.Signals(-returncode).name}"
     else:

@@ -122,9 +122,12 @@ def create_if_missing(database: Path) -> None:
             with duckdb.connect(str(new), config=_WRITER) as connection:
                 create_schema(connection)
             new.chmod(0o600)
-            os.link(new, path)
-    except FileExistsError:
-        pass
+            try:
+                os.link(new, path)
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without hard links
+                os.rename(new, path)
     except (OSError, duckdb.Error) as error:
         raise StoreError(f"can't make {database}: {error}") from error
 
@@ -198,7 +201,7 @@ def _holder(error: duckdb.Error) -> tuple[str | None, int | None]:
 
 def _locked_message(path: Path, holder: str, wait_seconds: float, when_locked: str) -> str:
     return (
-        f"{path} is held by {holder} and stayed so for {wait_seconds:g} s. Close what has it open (a DuckDB"
+        f"{path} is held by {holder} and stayed so for {max(0.0, wait_seconds):.0f} s. Close what has it open (a DuckDB"
         f" shell, a notebook, another tui-mia), then {when_locked}."
     )
 

@@ -49,6 +49,18 @@ class RunOverview:
     samples: dict[str, int]
     auc: dict[str, float]
 
+    def document(self) -> dict[str, Json]:
+        """An entry of `tui-mia runs --json`."""
+        return {
+            "run_id": self.run.run_id,
+            "status": self.run.status,
+            "created_at": None if self.run.created_at is None else self.run.created_at.isoformat(),
+            "architecture": self.run.architecture,
+            "pretrained": self.run.pretrained,
+            "samples": {**self.samples},
+            "auc": {**self.auc},
+        }
+
 
 def _no_rates() -> dict[str, float | None]:
     return dict.fromkeys(FALSE_POSITIVE_RATES)

@@ -1,0 +1,331 @@
+"""Every command, one short function each.
+
+stdout is data, stderr is narration. Imports are inside the functions, so that
+`--help` is instant, and nothing here imports torch: audits run in a worker.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from tui_mia.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from tui_mia.runs import RunDirectory
+    from tui_mia.spec import AuditSpec
+
+app = typer.Typer(
+    name="tui-mia",
+    help="Was this image-caption pair in the training data of this CLIP-like model?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+
+Database = Annotated[Path, typer.Option("--db", metavar="PATH", help="The DuckDB file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Progress as plain lines, also on a terminal.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no result table; errors only.")]
+New = Annotated[bool, typer.Option("--new", help="Start afresh, also when the same audit is unfinished.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or 'latest'.")]
+DEFAULT_DATABASE = Path("audits.duckdb")
+
+
+def main() -> NoReturn:
+    """Run the command line; a known error is a line on stderr and an exit code, never a traceback."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output left, as `| head` does; nothing more can be said to it.
+        sys.stderr.close()
+        sys.exit(ExitCode.DONE)
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        _fail(str(error), code)
+    sys.exit(ExitCode.DONE)
+
+
+@app.command()
+def run(
+    spec_file: Annotated[
+        Path | None, typer.Argument(metavar="[AUDIT.TOML]", help="The spec; options go over it.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="open_clip architecture, local-dir:PATH or hf-hub:ORG/NAME.")
+    ] = None,
+    pretrained: Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file.")] = None,
+    candidates: Annotated[
+        list[str] | None, typer.Option(help="Source of the candidates; may be given again.")
+    ] = None,
+    nonmembers: Annotated[list[str] | None, typer.Option(help="Source of known non-members.")] = None,
+    general: Annotated[list[str] | None, typer.Option(help="Source of the general pool.")] = None,
+    attacks: Annotated[str | None, typer.Option(help="Which attacks, such as csa,aea.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    precision: Annotated[str | None, typer.Option(help="exact or fast.")] = None,
+    db: Annotated[Path | None, typer.Option("--db", metavar="PATH", help="The DuckDB file.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the spec, as model.device=cpu."),
+    ] = None,
+    new: New = False,
+    json: Json = False,
+    plain: Plain = False,
+    quiet: Quiet = False,
+) -> None:
+    """Audit a model: carry out AUDIT.TOML, or what the options say."""
+    from tui_mia.overrides import attack_overrides, parse_assignment
+    from tui_mia.spec import load_spec
+
+    given = {
+        "model.architecture": model,
+        "model.pretrained": pretrained,
+        "model.device": device,
+        "model.precision": precision,
+        "pools.candidates.source": candidates,
+        "pools.nonmembers.source": nonmembers,
+        "pools.general.source": general,
+        "output.database": str(db) if db else None,
+    }
+    overrides: dict[str, Any] = {key: value for key, value in given.items() if value}
+    overrides |= attack_overrides(attacks) if attacks else {}
+    overrides |= dict(parse_assignment(assignment) for assignment in set_ or [])
+    _audit(load_spec(spec_file, overrides), new=new, json=json, plain=plain, quiet=quiet)
+
+
+@app.command()
+def demo(
+    db: Database = DEFAULT_DATABASE,
+    model: Annotated[
+        str, typer.Option(help="Which model of the sample world: target, control or reference.")
+    ] = "target",
+    json: Json = False,
+    plain: Plain = False,
+    quiet: Quiet = False,
+) -> None:
+    """Audit the sample world, end to end: clip art, and small models whose training data is known."""
+    from tui_mia.demo import sample_world
+    from tui_mia.spec import load_spec
+
+    world = sample_world()
+    overrides = {"output.database": str(db), "model.architecture": f"local-dir:{world / 'models' / model}"}
+    _audit(load_spec(world / "audit.toml", overrides), new=False, json=json, plain=plain, quiet=quiet)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("audit.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a commented audit.toml to start from."""
+    from tui_mia.spec_template import spec_template
+
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(spec_template())
+    except FileExistsError:
+        _fail(f"{path} is there already; --force writes over it", ExitCode.USAGE)
+    except OSError as error:
+        _fail(f"{path}: can't be written: {error.strerror}", ExitCode.FAILED)
+    typer.echo(f"wrote {path}; edit it, then: tui-mia run {path}", err=True)
+
+
+@app.command()
+def runs(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
+    """List the runs in the database, newest first."""
+    from tui_mia.display import print_runs
+    from tui_mia.store import list_runs
+
+    _land(db)
+    overviews = list_runs(db)
+    if json:
+        _print_json([overview.document() for overview in overviews])
+    else:
+        print_runs(overviews)
+
+
+@app.command()
+def show(run: Run, db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
+    """Show a run: what was audited, and the figures of each attack."""
+    from tui_mia.display import print_summary
+    from tui_mia.store import find_run, summarise
+
+    _land(db)
+    summary = summarise(db, find_run(db, run))
+    if json:
+        _print_json(summary.document())
+    else:
+        print_summary(summary)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One statement that reads; docs/database.md has the tables.")],
+    db: Database = DEFAULT_DATABASE,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Ask the database in SQL; it is open for reading only, and no other file can be touched."""
+    from tui_mia.display import print_rows
+    from tui_mia.display.data import write_csv, write_json
+    from tui_mia.store import query as ask
+
+    _land(db)
+    with ask(db, sql) as result:
+        if json:
+            write_json(result.columns, result)
+        elif csv:
+            write_csv(result.columns, result)
+        else:
+            print_rows(result.columns, result)
+
+
+@app.command()
+def export(
+    run: Run,
+    output: Annotated[Path, typer.Argument(help="A .csv, .parquet or .json file.")],
+    table: Annotated[
+        str, typer.Option(help="Another table than the view of scores a sample.")
+    ] = "sample_scores",
+    db: Database = DEFAULT_DATABASE,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write the scores of a run, or another of its tables, to a file."""
+    from tui_mia.store import ExportError, export_run, find_run
+
+    formats: dict[str, Any] = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
+    if output.suffix not in formats:
+        raise ExportError(f"{output}: name a file that ends in .csv, .parquet or .json")
+    _land(db)
+    rows = export_run(db, find_run(db, run), output, formats[output.suffix], table, overwrite=force)
+    typer.echo(f"wrote {rows:,} rows to {output}", err=True)
+
+
+@app.command()
+def delete(
+    run: Run,
+    db: Database = DEFAULT_DATABASE,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Delete a run: its rows in the database and its run directory."""
+    from tui_mia.runs import RunDirectory
+    from tui_mia.runs.directory import runs_folder
+    from tui_mia.store import delete_run, find_run
+
+    _land(db)
+    run_id = find_run(db, run)
+    directory = RunDirectory(runs_folder(db.resolve()) / run_id)
+    if directory.worker() is not None:
+        _fail(f"run {run_id} is going on; stop it first", ExitCode.FAILED)
+    if not yes:
+        typer.confirm(f"Delete run {run_id} and its directory?", abort=True, err=True)
+    delete_run(db, run_id)
+    if directory.path.is_dir():
+        directory.remove()
+    typer.echo(f"deleted {run_id}", err=True)
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or its directory.")],
+    db: Database = DEFAULT_DATABASE,
+    json: Json = False,
+    plain: Plain = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a run that was cut off, from the last part that it finished."""
+    _see_through(_directory(run, db), json=json, plain=plain, quiet=quiet)
+
+
+@app.command()
+def ingest(directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]) -> None:
+    """Put a finished run into its database, where that could not be done when it ended."""
+    from tui_mia.landing import land
+    from tui_mia.runs import RunDirectory
+
+    opened = RunDirectory.open(directory)
+    land(opened)
+    typer.echo(f"run {opened.run_id} is in {opened.spec().output.database}", err=True)
+
+
+def _audit(spec: AuditSpec, *, new: bool, json: bool, plain: bool, quiet: bool) -> None:
+    from tui_mia.display import choose_display
+    from tui_mia.headless import open_run
+
+    display = choose_display("quiet" if json or quiet else "plain" if plain else "auto")
+    _land(Path(spec.output.database))
+    _see_through(open_run(spec, display, new=new), json=json, plain=plain, quiet=quiet)
+
+
+def _see_through(directory: RunDirectory, *, json: bool, plain: bool, quiet: bool) -> None:
+    """Follow a run to its end and say how it went."""
+    from tui_mia.display import choose_display, print_summary
+    from tui_mia.headless import carry_out
+    from tui_mia.store import summarise
+
+    display = choose_display("quiet" if json or quiet else "plain" if plain else "auto")
+    try:
+        finished = carry_out(directory, display)
+    finally:
+        display.close()
+    summary = summarise(Path(directory.spec().output.database), directory.run_id)
+    if json:
+        _print_json(summary.document())
+    elif not quiet:
+        print_summary(summary)
+    if finished.status == "failed":
+        _fail(f"run {directory.run_id} failed: {finished.error}", ExitCode.FAILED)
+    if finished.status == "cancelled":
+        _fail(f"run {directory.run_id} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
+
+
+def _directory(run: str, db: Path) -> RunDirectory:
+    from tui_mia.runs import RunDirectory, RunDirectoryError
+    from tui_mia.runs.directory import runs_folder
+
+    if Path(run).is_dir():
+        return RunDirectory.open(Path(run))
+    found = [path for path in sorted(runs_folder(db).glob("*/")) if path.name.startswith(run)]
+    if len(found) != 1:
+        how_many = "no run directory fits" if not found else f"{len(found)} run directories fit"
+        raise RunDirectoryError(f"{how_many} {run!r} in {runs_folder(db)}")
+    return RunDirectory.open(found[0])
+
+
+def _land(database: Path) -> None:
+    from tui_mia.landing import land_left_behind
+
+    for run_id in land_left_behind(database):
+        typer.echo(f"run {run_id} had finished on its own and is in the database now", err=True)
+
+
+def _print_json(document: object) -> None:
+    import json
+
+    typer.echo(json.dumps(document, indent=2, default=str))
+
+
+def _exit_code(error: Exception) -> ExitCode | None:
+    """The exit code of an error that a user can act on; None for a defect of ours."""
+    from tui_mia.runs import RunDirectoryError
+    from tui_mia.spec import SpecError
+    from tui_mia.store import DatabaseLocked, StoreError
+
+    if isinstance(error, DatabaseLocked):
+        return ExitCode.LOCKED
+    if isinstance(error, SpecError):
+        return ExitCode.USAGE
+    return ExitCode.FAILED if isinstance(error, StoreError | RunDirectoryError) else None
+
+
+def _fail(message: str, code: ExitCode) -> NoReturn:
+    from tui_mia.display import printable
+
+    lines = "\n".join(printable(line) for line in message.splitlines())
+    typer.echo(f"tui-mia: {lines}", err=True)
+    sys.exit(code)

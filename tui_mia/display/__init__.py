@@ -1,0 +1,11 @@
+"""Display: events and summaries come in, text for a terminal or a pipe goes out.
+
+Progress goes to stderr, results to stdout. Everything that came from outside
+(captions, keys, file names, error messages) is cleaned before it is shown.
+"""
+
+from tui_mia.display.clean import printable
+from tui_mia.display.progress import Display, choose_display
+from tui_mia.display.results import print_rows, print_runs, print_summary
+
+__all__ = ["Display", "choose_display", "print_rows", "print_runs", "print_summary", "printable"]

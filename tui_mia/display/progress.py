@@ -1,0 +1,148 @@
+"""The faces of a headless run: a live bar for a terminal, lines for a log, silence for a program."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, TypeAlias
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from tui_mia.display.clean import printable
+from tui_mia.runs import Event, Finished, Loaded, Note, Skipped
+from tui_mia.runs import Progress as ProgressEvent
+
+Face: TypeAlias = Literal["auto", "plain", "quiet"]
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Display(Protocol):
+    """Shows the events of a run as they come."""
+
+    def say(self, message: str) -> None:
+        """Show a line of narration."""
+        ...
+
+    def show(self, event: Event) -> None: ...
+
+    def close(self) -> None:
+        """Leave the terminal as it should be for whatever is printed next."""
+        ...
+
+
+def choose_display(face: Face) -> Display:
+    """The display for stderr as it is: live only on a terminal that can move its cursor."""
+    console = Console(stderr=True, highlight=False)
+    if face == "quiet":
+        return QuietDisplay()
+    if face == "plain" or not console.is_terminal or console.is_dumb_terminal:
+        return PlainDisplay(console)
+    return LiveDisplay(console)
+
+
+class QuietDisplay:
+    """Says nothing; errors are printed by whoever meets them."""
+
+    def say(self, message: str) -> None: ...
+
+    def show(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PlainDisplay:
+    """A line for each new phase and every few seconds; no cursor movement, no colour."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._phase = ""
+        self._next_line = 0.0
+
+    def say(self, message: str) -> None:
+        self._console.print(Text(printable(message)), soft_wrap=True)
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, ProgressEvent):
+            if event.phase == self._phase and event.time < self._next_line:
+                return
+            self._phase, self._next_line = event.phase, event.time + SECONDS_BETWEEN_LINES
+            self.say(f"{event.phase} {event.fraction:4.0%}  {_figures(event)}".rstrip())
+        elif line := _narrate(event):
+            self.say(line)
+
+    def close(self) -> None: ...
+
+
+class LiveDisplay:
+    """A bar that is redrawn in place; what should stay is printed above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description:<7}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
+            expand=True,
+        )
+        self._task: TaskID | None = None
+        self._last: ProgressEvent | None = None
+
+    def say(self, message: str) -> None:
+        self._bar.console.print(Text(printable(message)), soft_wrap=True)
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, ProgressEvent):
+            if self._task is None:
+                self._bar.start()
+                self._task = self._bar.add_task(event.phase, total=1.0, figures="")
+            self._bar.update(
+                self._task, description=event.phase, completed=event.fraction, figures=_figures(event)
+            )
+        elif line := _narrate(event):
+            self.say(line)
+
+    def close(self) -> None:
+        self._bar.stop()
+        self._task = None
+
+
+def _figures(event: ProgressEvent) -> str:
+    """What a progress event says in numbers, short enough for 80 columns with a bar beside it."""
+    parts = []
+    if event.per_second:
+        parts.append(f"{event.samples:,} at {event.per_second:,.0f}/s")
+    if event.rejects:
+        parts.append(f"{event.rejects:,} rejected")
+    if event.eta_seconds is not None:
+        parts.append(f"{_duration(event.eta_seconds)} left")
+    if event.device_memory_bytes is not None:
+        parts.append(f"GPU {event.device_memory_bytes / 2**30:.1f} GB")
+    elif event.memory_bytes is not None:
+        parts.append(f"{event.memory_bytes / 2**30:.1f} GB")
+    return ", ".join(parts)
+
+
+def _narrate(event: Event) -> str | None:
+    match event:
+        case Loaded():
+            return f"model {event.weights_sha256[:12]} on {event.device} in {event.number_format}"
+        case Note(level="warning"):
+            return f"warning: {event.message}"
+        case Note():
+            return event.message
+        case Skipped():
+            return f"skipped {event.attack}: {event.reason}"
+        case Finished(status="failed"):
+            return None
+        case _:
+            return None
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,0 +1,91 @@
+"""Results for a reader: a run at a glance, a list of runs, the rows of a query."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tui_mia.display.clean import printable
+from tui_mia.store import AttackFigures, RunOverview, RunSummary
+
+FALSE_POSITIVE_RATES = {"0.1": "TPR@10%", "0.01": "TPR@1%", "0.001": "TPR@0.1%"}
+
+
+def print_summary(summary: RunSummary) -> None:
+    """One run: what was audited, the figures of each attack, what was left out, and where the scores are."""
+    console = Console(highlight=False)
+    run = summary.run
+    model = " ".join(filter(None, [run.architecture, run.pretrained]))
+    samples = ", ".join(f"{count:,} {pool}" for pool, count in summary.samples.items()) or "no samples"
+    seconds = f" in {sum(run.seconds.values()):.0f} s" if run.seconds else ""
+    _line(console, f"Run {run.run_id}: {run.status}{seconds}")
+    _line(console, f"  model   {model}, {run.precision}, on {run.device or 'no device'}")
+    _line(console, f"  pools   {samples}; {summary.rejects:,} rejected")
+    for reason in summary.reject_reasons[:3]:
+        _line(console, f"          {reason.count:,} of {reason.pool}: {reason.reason}")
+    if run.error:
+        _line(console, f"  error   {run.error}")
+    if summary.attacks:
+        console.print(_attack_table(summary.attacks))
+        if any(None in figures.tpr_at_fpr.values() for figures in summary.attacks.values()):
+            _line(console, "  -  needs labelled candidates, and 10 expected false positives at that rate")
+    for attack, reason_skipped in run.skipped.items():
+        _line(console, f"  skipped {attack}: {reason_skipped}")
+    _line(console, f"  scores  {summary.database}, view sample_scores")
+    database = shlex.quote(str(summary.database))
+    _line(console, f"          tui-mia export {run.run_id} scores.csv --db {database}")
+
+
+def print_runs(runs: Sequence[RunOverview]) -> None:
+    """A line a run, newest first."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("run", "status", "model", "pairs", "AUC"):
+        table.add_column(column, overflow="fold")
+    for overview in runs:
+        run = overview.run
+        auc = ", ".join(f"{attack} {value:.3f}" for attack, value in overview.auc.items())
+        model = " ".join(filter(None, [run.architecture, run.pretrained]))
+        pairs = f"{sum(overview.samples.values()):,}"
+        table.add_row(*(_text(cell) for cell in (run.run_id, run.status, model, pairs, auc)))
+    Console(highlight=False).print(table)
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """The rows of a query, as a table."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(_text(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(_text("" if cell is None else str(cell)) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def _attack_table(attacks: dict[str, AttackFigures]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("attack")
+    for column in ("AUC", "bal. acc.", *FALSE_POSITIVE_RATES.values()):
+        table.add_column(column, justify="right")
+    table.add_column("fit", overflow="fold")
+    for attack, figures in attacks.items():
+        rates = (figures.tpr_at_fpr[rate] for rate in FALSE_POSITIVE_RATES)
+        numbers = (_figure(value) for value in (figures.auc, figures.balanced_accuracy, *rates))
+        facts = ", ".join(f"{name} {value:,.4g}" for name, value in figures.facts.items())
+        table.add_row(_text(attack), *numbers, _text(facts.replace("_", "-")))
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _text(value: str) -> Text:
+    return Text(printable(value))
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(_text(text), soft_wrap=True)
