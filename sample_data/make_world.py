@@ -131,7 +131,7 @@ def add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def write_tar(path: Path, drawings: list[Drawing], members: frozenset[str] | None = None) -> None:
-    """Write pairs as a WebDataset tar; with `members`, each record says whether the target learnt the pair."""
+    """Write pairs as a WebDataset tar; with `members`, each record says whether the target learnt it."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for drawing in drawings:
             record: dict[str, str | bool] = {
@@ -148,7 +148,9 @@ def write_tar(path: Path, drawings: list[Drawing], members: frozenset[str] | Non
 
 def main() -> None:
     """Make the tars, the list of members, and the licence."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="where the tars of the source set are")
     parser.add_argument("--world", type=Path, default=Path(__file__).parent, help="where the pools go")
     parser.add_argument("--seed", type=int, default=SPLIT_SEED, help="the seed of the split")

@@ -158,7 +158,9 @@ def save(model: open_clip.CLIP, folder: Path) -> None:
 def main() -> None:
     """Train the models that were asked for."""
     seeds = {"target": 0, "control": 1, "reference": 2}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", choices=[*seeds, "all"])
     parser.add_argument("--world", type=Path, default=Path(__file__).parent, help="where the pools are")
     arguments = parser.parse_args()

@@ -168,7 +168,9 @@ def query(
     sql: Annotated[str, typer.Argument(help="One statement that reads; docs/database.md has the tables.")],
     db: Database = DEFAULT_DATABASE,
     json: Json = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV, as is done where stdout is no terminal.")
+    ] = False,
 ) -> None:
     """Ask the database in SQL; it is open for reading only, and no other file can be touched."""
     from tui_mia.display import print_rows
@@ -179,7 +181,7 @@ def query(
     with ask(db, sql) as result:
         if json:
             write_json(result.columns, result)
-        elif csv:
+        elif csv or not sys.stdout.isatty():
             write_csv(result.columns, result)
         else:
             print_rows(result.columns, result)

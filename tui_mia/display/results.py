@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tui_mia.display.clean import printable
-from tui_mia.store import AttackFigures, RunOverview, RunSummary
+from tui_mia.store import AttackFigures, RunOverview, RunRow, RunSummary
 
 FALSE_POSITIVE_RATES = {"0.1": "TPR@10%", "0.01": "TPR@1%", "0.001": "TPR@0.1%"}
 
@@ -33,7 +33,12 @@ def print_summary(summary: RunSummary) -> None:
     if summary.attacks:
         console.print(_attack_table(summary.attacks))
         if any(None in figures.tpr_at_fpr.values() for figures in summary.attacks.values()):
-            _line(console, "  -  needs labelled candidates, and 10 expected false positives at that rate")
+            _line(
+                console, "  -       needs labelled candidates, and 10 expected false positives at that rate"
+            )
+        for facts, attacks in _facts(summary.attacks).items():
+            _line(console, f"  fit     {', '.join(attacks)}: {facts}")
+        _line(console, "  note    a raw figure does not tell membership from a difference between the pools")
     for attack, reason_skipped in run.skipped.items():
         _line(console, f"  skipped {attack}: {reason_skipped}")
     _line(console, f"  scores  {summary.database}, view sample_scores")
@@ -44,14 +49,13 @@ def print_summary(summary: RunSummary) -> None:
 def print_runs(runs: Sequence[RunOverview]) -> None:
     """A line a run, newest first."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("run", "status", "model", "pairs", "AUC"):
-        table.add_column(column, overflow="fold")
+    for column in ("run", "status", "model", "pairs", "highest AUC"):
+        table.add_column(column, overflow="fold", no_wrap=column == "run")
     for overview in runs:
         run = overview.run
-        auc = ", ".join(f"{attack} {value:.3f}" for attack, value in overview.auc.items())
-        model = " ".join(filter(None, [run.architecture, run.pretrained]))
         pairs = f"{sum(overview.samples.values()):,}"
-        table.add_row(*(_text(cell) for cell in (run.run_id, run.status, model, pairs, auc)))
+        cells = (run.run_id, run.status, _short_model(run), pairs, _highest(overview.auc))
+        table.add_row(*(_text(cell) for cell in cells))
     Console(highlight=False).print(table)
 
 
@@ -65,18 +69,41 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     Console(highlight=False).print(table)
 
 
+def _short_model(run: RunRow) -> str:
+    """The model's name; of a folder or file the end of its path, which tells models apart."""
+    names = [name for name in (run.architecture, run.pretrained) if name]
+    return " ".join("/".join(name.split("/")[-2:]) for name in names)
+
+
+def _highest(auc: dict[str, float]) -> str:
+    if not auc:
+        return "-"
+    best = max(auc, key=lambda attack: auc[attack])
+    return f"{auc[best]:.3f} {best} of {len(auc)}"
+
+
 def _attack_table(attacks: dict[str, AttackFigures]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("attack")
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("attack", no_wrap=True)
     for column in ("AUC", "bal. acc.", *FALSE_POSITIVE_RATES.values()):
         table.add_column(column, justify="right")
-    table.add_column("fit", overflow="fold")
     for attack, figures in attacks.items():
         rates = (figures.tpr_at_fpr[rate] for rate in FALSE_POSITIVE_RATES)
         numbers = (_figure(value) for value in (figures.auc, figures.balanced_accuracy, *rates))
-        facts = ", ".join(f"{name} {value:,.4g}" for name, value in figures.facts.items())
-        table.add_row(_text(attack), *numbers, _text(facts.replace("_", "-")))
+        table.add_row(_text(attack), *numbers)
     return table
+
+
+def _facts(attacks: dict[str, AttackFigures]) -> dict[str, list[str]]:
+    """What attacks report of their fit, each wording once with the attacks that share it."""
+    shared: dict[str, list[str]] = {}
+    for attack, figures in attacks.items():
+        if figures.facts:
+            words = ", ".join(
+                f"{name.replace('_', '-')} {value:,.4g}" for name, value in figures.facts.items()
+            )
+            shared.setdefault(words, []).append(attack)
+    return shared
 
 
 def _figure(value: float | None) -> str:

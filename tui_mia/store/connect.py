@@ -201,8 +201,8 @@ def _holder(error: duckdb.Error) -> tuple[str | None, int | None]:
 
 def _locked_message(path: Path, holder: str, wait_seconds: float, when_locked: str) -> str:
     return (
-        f"{path} is held by {holder} and stayed so for {max(0.0, wait_seconds):.0f} s. Close what has it open (a DuckDB"
-        f" shell, a notebook, another tui-mia), then {when_locked}."
+        f"{path} is held by {holder} and stayed so for {max(0.0, wait_seconds):.0f} s. Close what has it open"
+        f" (a DuckDB shell, a notebook, another tui-mia), then {when_locked}."
     )
 
 
