@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import glob
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -24,6 +25,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 PoolName: TypeAlias = Literal["candidates", "nonmembers", "general", "bank"]
 ATTACK_ENTRY_POINTS = "tui_mia.attacks"
@@ -46,7 +48,7 @@ class ModelSpec(_Table):
     """A pretrained tag (`laion2b_s34b_b79k`) or a checkpoint file (.pt, .safetensors) of it."""
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:\d+)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:[0-9]{1,2})$")] = "auto"
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
 
 
@@ -231,12 +233,18 @@ def load_spec(path: Path | None, overrides: Mapping[str, Any] | None = None) -> 
     written = _resolved(_read_toml(path), path.resolve().parent) if path else {}
     for key, value in (overrides or {}).items():
         _set_dotted(written, key, value)
-    try:
-        spec = AuditSpec.model_validate(_resolved(written, Path.cwd()))
-    except ValidationError as error:
-        raise SpecError("\n".join(_explain(where, item) for item in error.errors())) from None
+    spec = _validated(where, _resolved(written, Path.cwd()))
     _check_files(where, spec)
     return spec
+
+
+def read_spec(path: Path) -> AuditSpec:
+    """Read a spec that `dump_spec` wrote, whether or not the files that it names are still there.
+
+    Raises:
+        SpecError: for what can't be read as a spec.
+    """
+    return _validated(str(path), _read_toml(path))
 
 
 def dump_spec(spec: AuditSpec) -> str:
@@ -246,13 +254,7 @@ def dump_spec(spec: AuditSpec) -> str:
 
 def expand_source(source: str) -> list[Path]:
     """The files or folders that a path, glob or brace range names, sorted; may be empty."""
-    if Path(source).exists():
-        return [Path(source)]
-    try:
-        patterns = list(braceexpand(source))
-    except ValueError:  # unbalanced braces are a plain file name
-        patterns = [source]
-    return [Path(match) for pattern in patterns for match in sorted(glob.glob(pattern, recursive=True))]
+    return [Path(match) for matches in _matches(source).values() for match in matches]
 
 
 def checkpoint_path(pretrained: str | None) -> Path | None:
@@ -261,6 +263,24 @@ def checkpoint_path(pretrained: str | None) -> Path | None:
         return None
     looks_like_a_file = "/" in pretrained or pretrained.endswith((".pt", ".pth", ".bin", ".safetensors"))
     return Path(pretrained) if looks_like_a_file else None
+
+
+def _matches(source: str) -> dict[str, list[str]]:
+    """What there is under each path or pattern that a source stands for."""
+    if os.path.lexists(source):
+        return {source: [source]}
+    try:
+        patterns = list(braceexpand(source))
+    except ValueError:  # unbalanced braces are a plain file name
+        patterns = [source]
+    return {pattern: sorted(glob.glob(pattern, recursive=True)) for pattern in patterns}
+
+
+def _validated(where: str, written: dict[str, Any]) -> AuditSpec:
+    try:
+        return AuditSpec.model_validate(written)
+    except ValidationError as error:
+        raise SpecError("\n".join(_explain(where, error.errors()))) from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -290,7 +310,7 @@ def _resolved(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     def absolute(value: Any) -> Any:
         if isinstance(value, list):
             return [absolute(item) for item in value]
-        return str(folder / Path(value).expanduser()) if isinstance(value, str) and value else value
+        return str(folder / os.path.expanduser(value)) if isinstance(value, str) and value else value
 
     def table(parent: Any, name: str) -> dict[str, Any]:
         inner = parent.get(name) if isinstance(parent, dict) else None
@@ -314,40 +334,60 @@ def _resolved(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _check_files(where: str, spec: AuditSpec) -> None:
     for name, pool in spec.pool_specs().items():
         for source in pool.source:
-            if not expand_source(source):
-                raise SpecError(f"{where}: pools.{name}.source: no file or folder matches {source}")
-        if pool.keys and not Path(pool.keys).is_file():
+            for pattern, matches in _matches(source).items():
+                if not matches:
+                    of = "" if pattern == source else f", of {source}"
+                    raise SpecError(f"{where}: pools.{name}.source: no file or folder matches {pattern}{of}")
+        if pool.keys and not os.path.isfile(pool.keys):
             raise SpecError(f"{where}: pools.{name}.keys: there is no file {pool.keys}")
     checkpoint = checkpoint_path(spec.model.pretrained)
-    if checkpoint and not checkpoint.is_file():
+    if checkpoint and not os.path.isfile(checkpoint):
         raise SpecError(f"{where}: model.pretrained: there is no checkpoint {checkpoint}")
     folder = spec.model.architecture.removeprefix("local-dir:")
-    if folder != spec.model.architecture and not (Path(folder) / "open_clip_config.json").is_file():
+    if folder != spec.model.architecture and not os.path.isfile(Path(folder) / "open_clip_config.json"):
         raise SpecError(f"{where}: model.architecture: {folder} has no open_clip_config.json")
+    if os.path.isdir(spec.output.database):
+        raise SpecError(f"{where}: output.database: {spec.output.database} is a folder; name a file in it")
 
 
-def _explain(where: str, error: Any) -> str:
-    """One line for one pydantic error: file, key, what is wrong, what to do."""
-    location = [str(part) for part in error["loc"]]
-    key = ".".join(location)
-    if error["type"] == "extra_forbidden":
-        return f"{where}: {key}: unknown key{_did_you_mean(location[-1], _keys_at(location[:-1]))}"
-    if error["type"] == "missing":
-        return f"{where}: {key}: is required but missing"
-    message = f"{where}: {key}: " + str(error["msg"]).removeprefix("Value error, ")
-    return message if isinstance(error["input"], dict) else f"{message}, not {error['input']!r}"
+def _explain(where: str, errors: Sequence[Any]) -> Iterator[str]:
+    """One line for each key that is wrong: file, key, what is wrong, what to do."""
+    by_key: dict[str, list[Any]] = {}
+    for error in errors:
+        by_key.setdefault(_key_of(error["loc"]), []).append(error)
+    for key, (error, *others) in by_key.items():
+        if error["type"] == "extra_forbidden":
+            *table, name = key.split(".")
+            yield f"{where}: {key}: unknown key{_did_you_mean(name, list(_fields_at(table)))}"
+        elif error["type"] == "missing":
+            yield f"{where}: {key}: is required but missing"
+        else:
+            # A key of several types has an error for each of them.
+            messages = dict.fromkeys(str(each["msg"]).removeprefix("Value error, ") for each in (error, *others))
+            message = f"{where}: {key}: {', or: '.join(messages)}"
+            yield message if isinstance(error["input"], dict) else f"{message}, not {error['input']!r}"
 
 
-def _keys_at(location: list[str]) -> list[str]:
-    model: Any = AuditSpec
-    for part in location:
-        annotation = model.model_fields[part].annotation
-        model = next(
-            (t for t in getattr(annotation, "__args__", [annotation]) if hasattr(t, "model_fields")), None
-        )
-        if model is None:
-            return []
-    return [field.alias or name for name, field in model.model_fields.items()]
+def _key_of(location: Sequence[object]) -> str:
+    """The key of an error as it stands in the file, without the types that pydantic tried for it."""
+    key: list[str] = []
+    for part in map(str, location):
+        fields = _fields_at(key)
+        if key and not fields:
+            break
+        key.append(part)
+    return ".".join(key)
+
+
+def _fields_at(table: Sequence[str]) -> dict[str, FieldInfo]:
+    """The keys of a table of the spec; none where there is no such table."""
+    fields: dict[str, FieldInfo] = AuditSpec.model_fields
+    for part in table:
+        annotation = fields[part].annotation if part in fields else None
+        types = [annotation, *getattr(annotation, "__args__", [])]
+        model: Any = next((kind for kind in types if hasattr(kind, "model_fields")), None)
+        fields = {field.alias or name: field for name, field in model.model_fields.items()} if model else {}
+    return fields
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

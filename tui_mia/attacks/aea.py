@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tui_mia.attacks.attack import Attack, Fitted, Floats, Known, Need
+from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known, Need
 from tui_mia.embedded import Block
 
 
@@ -38,6 +38,11 @@ class Standardised:
 
     def fit(self, known: Known) -> Fitted:
         assert known.nonmembers is not None
+        if len(known.nonmembers) < 2:
+            raise AttackError(
+                f"{self.name}: {len(known.nonmembers)} known non-members outside a fold have no deviation; "
+                "give more in [pools.nonmembers]"
+            )
         features = _with_drops(known.nonmembers.similarities)
         mean, deviation = features.mean(axis=0), features.std(axis=0)
         # A view that never changes anything has no deviation and says nothing.

@@ -21,6 +21,7 @@ from torch.nn import functional
 HIDDEN = (512, 256, 128)
 LEARNING_RATE = 1e-3
 BATCH = 32
+HELD_OUT_BATCH = 4096
 # Beyond 16,384 samples batches grow instead of steps, or a large audit would train for hours.
 STEPS_AN_EPOCH = 512
 EPOCHS = 15
@@ -59,7 +60,9 @@ def train_classifiers(
             _losses(parameters, x[rows], y[rows]).sum().backward()
             optimiser.step()
         with torch.no_grad():
-            losses = _losses(parameters, x[held_out], y[held_out])
+            held_batches = held_out.split(HELD_OUT_BATCH, dim=1)
+            sums = [_losses(parameters, x[rows], y[rows]) * rows.shape[1] for rows in held_batches]
+            losses = torch.stack(sums).sum(dim=0) / held
         # A seed that ran out of patience stops counting; its later steps change nothing that is kept.
         better = (losses < best_loss) & (epochs_since_best < PATIENCE)
         epochs_since_best = torch.where(better, 0, epochs_since_best + 1)

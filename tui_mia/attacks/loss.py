@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known, Need
 from tui_mia.embedded import Block, Pool
@@ -33,8 +32,9 @@ class BankLoss:
 
         def score(block: Block) -> Floats:
             own = scale * block.similarities[:, 0].astype(np.float64)
-            image_to_text = np.logaddexp(own, _log_sum(scale, block.image, bank.text)) - own
-            text_to_image = np.logaddexp(own, _log_sum(scale, block.text, bank.image)) - own
+            # Not log(exp(own) + exp(others)) - own, in which the surest pairs would all tie at 0.
+            image_to_text = np.logaddexp(0, _log_sum(scale, block.image, bank.text) - own)
+            text_to_image = np.logaddexp(0, _log_sum(scale, block.text, bank.image) - own)
             result: Floats = -(image_to_text + text_to_image) / 2
             return result
 
@@ -55,6 +55,11 @@ def _choose(pool: Pool) -> Block:
 
 def _log_sum(scale: float, queries: NDArray[np.float32], bank: NDArray[np.float32]) -> Floats:
     """log of the sum over the bank of exp(scale * cosine): [n, D] and [m, D] to [n]."""
-    logits = scale * (queries @ bank.T).astype(np.float64)
-    result: Floats = logsumexp(logits, axis=1)
+    cosines = queries @ bank.T
+    highest = cosines.max(axis=1)
+    # In place and in float32, which is what the cosines are good for; the sum is of numbers up to 1.
+    cosines -= highest[:, None]
+    cosines *= np.float32(scale)
+    np.exp(cosines, out=cosines)
+    result: Floats = scale * highest.astype(np.float64) + np.log(cosines.sum(axis=1, dtype=np.float64))
     return result

@@ -18,7 +18,7 @@ def make_attacks(spec: AttacksSpec) -> list[Attack]:
 
     Raises:
         AttackError: if two attacks bring a score of the same name, or an added
-            attack doesn't accept its options.
+            attack can't be imported or doesn't accept its options.
     """
     attacks: list[Attack] = []
     if spec.csa is not None:
@@ -39,9 +39,15 @@ def make_attacks(spec: AttacksSpec) -> list[Attack]:
 
 
 def _added(name: str, options: dict[str, object]) -> list[Attack]:
-    (point,) = entry_points(group=ATTACK_ENTRY_POINTS, name=name)
-    factory: Callable[..., list[Attack]] = point.load()
+    point, *others = entry_points(group=ATTACK_ENTRY_POINTS, name=name)
+    if others:
+        places = " and ".join(found.value for found in (point, *others))
+        raise AttackError(f"attacks.{name}: {places} both add an attack of this name; uninstall one of them")
     try:
-        return factory(**options)
+        factory: Callable[..., list[Attack]] = point.load()
+    except (ImportError, AttributeError) as error:
+        raise AttackError(f"attacks.{name}: {point.value} can't be imported: {error}") from None
+    try:
+        return list(factory(**options))
     except TypeError as error:
         raise AttackError(f"attacks.{name}: {error}") from None

@@ -82,8 +82,9 @@ def run_attacks(
     # Half of the progress is fitting, half is the pass over the candidates.
     half = max(1, len(pools.candidates))
     for number, attack in enumerate(attacks):
-        if "nonmembers" in attack.needs and pools.nonmembers is None:
-            outcome.skipped[attack.name] = "needs known non-members; add [pools.nonmembers]"
+        lacking = _lacking(attack, pools)
+        if lacking is not None:
+            outcome.skipped[attack.name] = lacking
             continue
         try:
             fitted.append(_fit(attack, pools, known))
@@ -108,6 +109,18 @@ def run_attacks(
 def folds_of(pool: Pool) -> NDArray[np.int64]:
     """The fold of each sample, 0 to 4: [n], by content alone."""
     return (pool.keys % np.uint64(FOLDS)).astype(np.int64)
+
+
+def _lacking(attack: Attack, pools: AttackPools) -> str | None:
+    """Why these pools don't allow an attack at all, and what to add; None where they do."""
+    if pools.nonmembers is not None:
+        return None
+    if "nonmembers" in attack.needs:
+        return "needs known non-members; add [pools.nonmembers]"
+    if "general" in attack.needs and pools.general is None:
+        # Fitted to the halves of the candidates, its scores could only be compared through known non-members.
+        return "needs a general pool or known non-members; add [pools.general]"
+    return None
 
 
 def _fit(attack: Attack, pools: AttackPools, known: Known) -> _Fits:
@@ -209,9 +222,9 @@ def _ranks(candidates: Floats, nonmembers: Floats, folds: NDArray[np.int64]) -> 
 
 def _rank_among(known: Floats, scores: Floats) -> Floats:
     """The share of `known` below each score, linear in between; beyond its ends in deviations of `known`."""
-    if len(known) < 2 or known.std() == 0:
-        return np.zeros_like(scores)
     steps = np.sort(known)
+    if len(steps) < 2 or steps[0] == steps[-1]:
+        return np.zeros_like(scores)
     rank = np.interp(scores, steps, np.linspace(0, 1, len(steps)))
     beyond = np.maximum(scores - steps[-1], 0) + np.minimum(scores - steps[0], 0)
     result: Floats = rank + beyond / known.std()
@@ -219,7 +232,9 @@ def _rank_among(known: Floats, scores: Floats) -> Floats:
 
 
 def _mean_facts(fits: Sequence[Fitted]) -> dict[str, float]:
-    return {name: float(np.mean([fit.facts[name] for fit in fits])) for name in fits[0].facts}
+    """The mean of each fact over the fits that give it."""
+    names = dict.fromkeys(name for fit in fits for name in fit.facts)
+    return {name: float(np.mean([fit.facts[name] for fit in fits if name in fit.facts])) for name in names}
 
 
 def _groups_of(pool: Pool, fits: _Fits) -> NDArray[np.int64]:

@@ -7,7 +7,8 @@ embeddings from those of known non-members.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,16 +53,15 @@ class WeaklySupervised:
         size = min(len(rows), len(nonmembers), LARGEST_CLASS)
         negatives = self._features(_draw(random, nonmembers, np.arange(len(nonmembers)), size))
         positives = self._features(_draw(random, general, rows, size))
-        mean, deviation = negatives.mean(axis=0), negatives.std(axis=0)
-        inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+        standardise = _standardised_by(negatives)
         log_odds = train_classifiers(
-            (np.concatenate([negatives, positives]) - mean) * inverse,
+            np.concatenate([standardise(negatives), standardise(positives)]),
             np.repeat([0, 1], size),
             [known.seed * 1000 + number for number in range(self.seeds)],
         )
 
         def score(block: Block) -> Floats:
-            return log_odds((self._features(block) - mean) * inverse)
+            return log_odds(standardise(self._features(block)))
 
         return Fitted(score, {"lambda": lambda_, "pseudo_members": len(rows)})
 
@@ -77,6 +77,21 @@ def wsa(lambda_: float | Literal["auto"] = "auto", seeds: int = 5) -> list[Attac
     ]
 
 
+def _standardised_by(known: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Standardises [n, F] features, in place, by the mean and deviation of the known non-members'."""
+    # In float64 a feature that is the same for all has deviation 0; in float32 rounding gives it one.
+    mean, deviation = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
+    inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+    shift, scale = mean.astype(np.float32), inverse.astype(np.float32)
+
+    def standardise(features: NDArray[np.float32]) -> NDArray[np.float32]:
+        features -= shift
+        features *= scale
+        return features
+
+    return standardise
+
+
 def _pseudo_members(
     name: str, lambda_: float | Literal["auto"], nonmembers: Pool, general: Pool
 ) -> tuple[float, NDArray[np.int64]]:
@@ -88,16 +103,17 @@ def _pseudo_members(
         return np.flatnonzero(similarities >= known.mean() + step * known.std())
 
     if lambda_ == "auto":
-        return _largest_lambda(name, len(known), [(step, rows_at(step)) for step in LAMBDAS])
+        steps = [(step, rows_at(step)) for step in LAMBDAS]
+        return _largest_lambda(name, min(len(known), LARGEST_CLASS), steps)
     rows = rows_at(lambda_)
     if len(rows) < SMALLEST_CLASS:
-        largest = (similarities.max() - known.mean()) / known.std() if known.std() > 0 else 0.0
-        enough = [step for step in LAMBDAS if len(rows_at(step)) >= SMALLEST_CLASS]
-        advice = f"the largest that works is about {enough[-1]:g}" if enough else "give a larger general pool"
+        advice = "give a larger general pool"
+        if len(general) >= SMALLEST_CLASS and known.std() > 0:
+            largest = (np.sort(similarities)[-SMALLEST_CLASS] - known.mean()) / known.std()
+            advice = f'the largest that works is {math.floor(largest * 100) / 100:g}, or use lambda = "auto"'
         raise AttackError(
             f"{name}: lambda {lambda_:g} leaves {len(rows)} pseudo-members of {len(general)} general pairs, "
-            f"fewer than {SMALLEST_CLASS} (the most similar lies {largest:.2f} deviations above the known "
-            f'non-members); {advice}, or use lambda = "auto"'
+            f"fewer than {SMALLEST_CLASS}; {advice}"
         )
     return lambda_, rows
 
@@ -105,7 +121,7 @@ def _pseudo_members(
 def _largest_lambda(
     name: str, enough: int, steps: Sequence[tuple[float, NDArray[np.int64]]]
 ) -> tuple[float, NDArray[np.int64]]:
-    """The largest step that leaves at least as many pseudo-members as there are known non-members."""
+    """The largest step that leaves at least `enough` pseudo-members, one for each known non-member used."""
     for step, rows in reversed(steps):
         if len(rows) >= enough:
             return step, rows

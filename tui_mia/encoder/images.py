@@ -17,6 +17,10 @@ from torch import Tensor
 from tui_mia.pools import Pair, Reject
 
 LARGEST_IMAGE_PIXELS = 100_000_000
+# The shorter side is scaled to the model's size: beyond this the longer one would fill the memory.
+LARGEST_ASPECT_RATIO = 100
+# Pillow hands these to other programs.
+_NOT_DECODED = {"EPS", "WMF"}
 BATCHES_AHEAD = 2
 
 
@@ -41,6 +45,10 @@ def decode(image_bytes: bytes, preprocess: Preprocess) -> Picture | str:
             width, height = image.size
             if width * height > LARGEST_IMAGE_PIXELS:
                 return f"image of {width}x{height} pixels is over the limit of 100 megapixels"
+            if max(width, height) > LARGEST_ASPECT_RATIO * min(width, height):
+                return f"image of {width}x{height} pixels is thinner than 1 to {LARGEST_ASPECT_RATIO}"
+            if image.format in _NOT_DECODED:
+                return f"image is {image.format}, which is drawn, not decoded; convert it"
             return Picture(preprocess(image.convert("RGB")), width, height)
     except Exception as error:  # decoders of hostile bytes raise anything
         unknown = "cannot identify" in str(error)

@@ -84,7 +84,11 @@ class EncodedPool:
         self.sample_ids = pa.chunked_array(
             [chunk for table in columns for chunk in table["sample_id"].chunks], pa.string()
         )
-        self.similarities = np.concatenate([_matrix(table["similarities"]) for table in columns])
+        self.similarities = (
+            np.concatenate([_matrix(table["similarities"]) for table in columns])
+            if columns
+            else np.empty((0, 1), dtype=np.float32)
+        )
         self._read: tuple[int, NDArray[np.float32], NDArray[np.float32]] | None = None
 
     @cached_property

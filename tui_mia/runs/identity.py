@@ -16,8 +16,12 @@ def inputs_digest(spec: AuditSpec) -> str:
     """A digest of every input file's path, size and time of change."""
     digest = hashlib.sha256()
     for path in _inputs(spec):
-        status = path.stat()
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        digest.update(os.fsencode(path))
+        try:
+            status = path.stat()
+        except OSError:  # a link to nowhere in a folder; whoever reads it will say so
+            continue
+        digest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -27,8 +31,9 @@ def find_unfinished(spec: AuditSpec, inputs: str) -> RunDirectory | None:
     for folder in sorted(runs_folder(Path(spec.output.database)).glob("*/"), reverse=True):
         directory = RunDirectory(folder)
         try:
-            same = directory.spec_path.read_text() == text and directory.inputs_path.read_text() == inputs
-        except OSError:
+            asked = directory.spec_path.read_text(encoding="utf-8")
+            same = asked == text and directory.inputs_path.read_text() == inputs
+        except (OSError, UnicodeDecodeError):
             continue
         if same:
             finished = RunState.of(directory.events()).finished

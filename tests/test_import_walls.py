@@ -1,0 +1,44 @@
+"""What a fresh process has loaded: import-linter can't see a deferred import, this can."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "torchvision", "open_clip", "sklearn", "scipy", "timm"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that are loaded after `code`."""
+    listing = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(listing.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_neither_the_engine_nor_the_database_nor_the_spec() -> None:
+    code = (
+        "import tui_mia.cli\n"
+        "from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(tui_mia.cli.app, ['--help']).exit_code == 0"
+    )
+    assert not loaded_by(code) & (HEAVY | {"duckdb", "pyarrow", "textual"})
+
+
+@pytest.mark.parametrize("module", ["spec", "runs", "store", "landing", "display", "headless", "demo"])
+def test_what_front_ends_use_never_loads_the_engine(module: str) -> None:
+    assert not loaded_by(f"import tui_mia.{module}") & HEAVY
+
+
+@pytest.mark.parametrize("module", ["spec", "runs", "pools"])
+def test_only_the_store_loads_duckdb(module: str) -> None:
+    assert "duckdb" not in loaded_by(f"import tui_mia.{module}")
+
+
+def test_pools_pass_images_through_as_bytes() -> None:
+    assert not loaded_by("import tui_mia.pools") & (HEAVY | {"PIL"})
