@@ -50,8 +50,14 @@ def main() -> None:
         )
     text = table("Target, the shipped candidates: 400 members and 1,000 non-members", rows)
     for title, document in (
-        ("Control, which saw none of them: every AUC should be near 0.5 (one standard deviation is 0.017)", control),
-        ("Control on the shifted pools, which it did not see either: what looks like a leak is not one", shifted),
+        (
+            "Control, which saw none of them: every AUC should be near 0.5 (one standard deviation is 0.017)",
+            control,
+        ),
+        (
+            "Control on the shifted pools, which it did not see either: what looks like a leak is not one",
+            shifted,
+        ),
     ):
         text += table(title, [row(document, attack) for attack in document["attacks"]])
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
@@ -63,7 +69,9 @@ def main() -> None:
 def audit(database: Path, *options: str) -> dict[str, Any]:
     """The JSON document of one run; of a run whose WSA failed too, since the other scores are in it."""
     command = [sys.executable, "-m", "tui_mia", "run", str(ROOT / "sample_data" / "audit.toml")]
-    ran = subprocess.run([*command, "--json", "--db", str(database), *options], stdout=subprocess.PIPE, check=False)
+    ran = subprocess.run(
+        [*command, "--json", "--db", str(database), *options], stdout=subprocess.PIPE, check=False
+    )
     document: dict[str, Any] = json.loads(ran.stdout)
     return document
 

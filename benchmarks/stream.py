@@ -26,11 +26,15 @@ from tui_mia.demo import sample_world
 from tui_mia.runs import Progress, RunDirectory
 
 PAIRS_A_TAR = 10_000
-WORDS = "red blue green small large old round cat dog house tree car bird hand star sun flower clock boat fish"
+WORDS = (
+    "red blue green small large old round cat dog house tree car bird hand star sun flower clock boat fish"
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=200_000)
     parser.add_argument("--attacks", default="csa")
     arguments = parser.parse_args()
@@ -39,7 +43,12 @@ def main() -> None:
         write_pairs(folder, arguments.pairs)
         world, database = sample_world(), folder / "stream.duckdb"
         command = ["-m", "tui_mia", "run", "--json", "--db", str(database), "--attacks", arguments.attacks]
-        command += ["--model", f"local-dir:{world / 'models' / 'target'}", "--candidates", str(folder / "*.tar")]
+        command += [
+            "--model",
+            f"local-dir:{world / 'models' / 'target'}",
+            "--candidates",
+            str(folder / "*.tar"),
+        ]
         command += ["--nonmembers", str(world / "nonmembers.tar"), "--set", "run.batch_size=256"]
         peak = _run_and_watch([sys.executable, *command], folder)
         report(folder, peak)
@@ -88,7 +97,9 @@ def report(folder: Path, front_end_peak: int) -> None:
     print(f"pairs                              {pairs:,}, {document['rejects']:,} rejected")
     print(f"seconds a phase                    {document['seconds']}")
     print(f"worker, encoding, 10 % to 55 %     {first / 2**20:,.0f} MB at most")
-    print(f"worker, encoding, 55 % to 100 %    {second / 2**20:,.0f} MB at most ({second / first:.3f} of the former)")
+    print(
+        f"worker, encoding, 55 % to 100 %    {second / 2**20:,.0f} MB at most ({second / first:.3f} of the former)"
+    )
     print(f"worker, whole run                  {after / 2**20:,.0f} MB at most")
     print(f"largest process of the run         {front_end_peak / 2**20:,.0f} MB at most")
 

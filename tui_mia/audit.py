@@ -22,6 +22,7 @@ from tui_mia.encoder import (
     EncodedPool,
     ModelError,
     TargetModel,
+    device_identity,
     encode_pools,
     load_target,
     part_paths,
@@ -57,7 +58,9 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
         shards = {pool: plan_shards(pool, pool_spec) for pool, pool_spec in spec.pool_specs().items()}
     with report.phase("load"):
         model = _load(spec, report)
-    with device_lock(str(model.device), lambda message: report.tell(Note(message))), report.phase("encode"):
+    device = str(model.device)
+    lock = device_lock(device, device_identity(model.device), lambda message: report.tell(Note(message)))
+    with lock, report.phase("encode"):
         batch_size = spec.run.batch_size or BATCH_SIZE[model.device.type]
         encode_pools(spec, shards, model, batch_size, directory.parts, report.progress)
     with report.phase("attack"):

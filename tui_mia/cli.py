@@ -39,10 +39,6 @@ def main() -> NoReturn:
     """Run the command line; a known error is a line on stderr and an exit code, never a traceback."""
     try:
         app()
-    except BrokenPipeError:
-        # The reader of our output left, as `| head` does; nothing more can be said to it.
-        sys.stderr.close()
-        sys.exit(ExitCode.DONE)
     except Exception as error:
         code = _exit_code(error)
         if code is None:
@@ -132,7 +128,7 @@ def init(
         _fail(f"{path} is there already; --force writes over it", ExitCode.USAGE)
     except OSError as error:
         _fail(f"{path}: can't be written: {error.strerror}", ExitCode.FAILED)
-    typer.echo(f"wrote {path}; edit it, then: tui-mia run {path}", err=True)
+    _say(f"wrote {path}; edit it, then: tui-mia run {path}")
 
 
 @app.command()
@@ -205,7 +201,7 @@ def export(
         raise ExportError(f"{output}: name a file that ends in .csv, .parquet or .json")
     _land(db)
     rows = export_run(db, find_run(db, run), output, formats[output.suffix], table, overwrite=force)
-    typer.echo(f"wrote {rows:,} rows to {output}", err=True)
+    _say(f"wrote {rows:,} rows to {output}")
 
 
 @app.command()
@@ -222,14 +218,14 @@ def delete(
     _land(db)
     run_id = find_run(db, run)
     directory = RunDirectory(runs_folder(db.resolve()) / run_id)
-    if directory.worker() is not None:
+    if directory.is_running():
         _fail(f"run {run_id} is going on; stop it first", ExitCode.FAILED)
     if not yes:
         typer.confirm(f"Delete run {run_id} and its directory?", abort=True, err=True)
     delete_run(db, run_id)
     if directory.path.is_dir():
         directory.remove()
-    typer.echo(f"deleted {run_id}", err=True)
+    _say(f"deleted {run_id}")
 
 
 @app.command()
@@ -241,18 +237,26 @@ def resume(
     quiet: Quiet = False,
 ) -> None:
     """Go on with a run that was cut off, from the last part that it finished."""
-    _see_through(_directory(run, db), json=json, plain=plain, quiet=quiet)
+    from tui_mia.display import choose_display
+    from tui_mia.headless import open_again
+
+    display = choose_display("quiet" if json or quiet else "plain" if plain else "auto")
+    _see_through(open_again(_directory(run, db), display), json=json, plain=plain, quiet=quiet)
 
 
 @app.command()
-def ingest(directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]) -> None:
+def ingest(
+    directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")],
+    db: Annotated[
+        Path | None, typer.Option("--db", metavar="PATH", help="Another DuckDB file than the run's own.")
+    ] = None,
+) -> None:
     """Put a finished run into its database, where that could not be done when it ended."""
     from tui_mia.landing import land
     from tui_mia.runs import RunDirectory
 
     opened = RunDirectory.open(directory)
-    land(opened)
-    typer.echo(f"run {opened.run_id} is in {opened.spec().output.database}", err=True)
+    _say(f"run {opened.run_id} is in {land(opened, db)}")
 
 
 def _audit(spec: AuditSpec, *, new: bool, json: bool, plain: bool, quiet: bool) -> None:
@@ -275,7 +279,9 @@ def _see_through(directory: RunDirectory, *, json: bool, plain: bool, quiet: boo
         finished = carry_out(directory, display)
     finally:
         display.close()
-    summary = summarise(Path(directory.spec().output.database), directory.run_id)
+    if finished.status == "cancelled" and not directory.landed_path.exists():
+        _fail(f"run {directory.run_id} was cancelled; the database is in use", ExitCode.INTERRUPTED)
+    summary = summarise(directory.database, directory.run_id)
     if json:
         _print_json(summary.document())
     elif not quiet:
@@ -302,8 +308,15 @@ def _directory(run: str, db: Path) -> RunDirectory:
 def _land(database: Path) -> None:
     from tui_mia.landing import land_left_behind
 
-    for run_id in land_left_behind(database):
-        typer.echo(f"run {run_id} had finished on its own and is in the database now", err=True)
+    for message in land_left_behind(database):
+        _say(message)
+
+
+def _say(message: str) -> None:
+    """A line of narration on stderr."""
+    from tui_mia.display import printable
+
+    typer.echo(printable(message), err=True)
 
 
 def _print_json(document: object) -> None:
@@ -322,7 +335,7 @@ def _exit_code(error: Exception) -> ExitCode | None:
         return ExitCode.LOCKED
     if isinstance(error, SpecError):
         return ExitCode.USAGE
-    return ExitCode.FAILED if isinstance(error, StoreError | RunDirectoryError) else None
+    return ExitCode.FAILED if isinstance(error, StoreError | RunDirectoryError | OSError) else None
 
 
 def _fail(message: str, code: ExitCode) -> NoReturn:

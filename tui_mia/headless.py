@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shlex
 import signal
+from asyncio.subprocess import Process
 
 from tui_mia.display import Display
 from tui_mia.landing import land
-from tui_mia.runs import Finished, RunDirectory, find_unfinished, follow, start_worker, stop_worker
+from tui_mia.runs import (
+    Finished,
+    RunDirectory,
+    RunDirectoryError,
+    find_unfinished,
+    follow,
+    start_worker,
+    stop_worker,
+)
 from tui_mia.runs.identity import inputs_digest
 from tui_mia.spec import AuditSpec
+from tui_mia.store import StoreError
 
 
 def open_run(spec: AuditSpec, display: Display, *, new: bool) -> RunDirectory:
@@ -18,9 +30,26 @@ def open_run(spec: AuditSpec, display: Display, *, new: bool) -> RunDirectory:
     unfinished = None if new else find_unfinished(spec, inputs)
     if unfinished is None:
         return RunDirectory.create(spec, inputs)
-    how = "joining" if unfinished.worker() else "resuming"
+    how = "joining" if unfinished.is_running() else "resuming"
     display.say(f"{how} run {unfinished.run_id} of the same spec; --new starts afresh")
     return unfinished
+
+
+def open_again(directory: RunDirectory, display: Display) -> RunDirectory:
+    """A run that was cut off, to go on with.
+
+    Raises:
+        RunDirectoryError: if its input files are not what they were: half a run
+            on one state of them and half on another would be no audit.
+    """
+    if not directory.is_running():
+        if directory.inputs_path.read_text() != inputs_digest(directory.spec()):
+            raise RunDirectoryError(
+                f"{directory.path}: its input files have changed since; "
+                f"start afresh: tui-mia run {shlex.quote(str(directory.spec_path))} --new"
+            )
+        display.say(f"resuming run {directory.run_id}")
+    return directory
 
 
 def carry_out(directory: RunDirectory, display: Display) -> Finished:
@@ -32,7 +61,12 @@ def carry_out(directory: RunDirectory, display: Display) -> Finished:
         StoreError: if the database can't be had; the run directory keeps everything.
     """
     finished = asyncio.run(_see_through(directory, display))
-    land(directory)
+    if finished.status == "cancelled":
+        # Whoever cancels wants to leave; the next command lands what could not be landed now.
+        with contextlib.suppress(StoreError):
+            land(directory, wait_seconds=0.2)
+    else:
+        land(directory)
     return finished
 
 
@@ -40,7 +74,9 @@ async def _see_through(directory: RunDirectory, display: Display) -> Finished:
     loop, cancelled = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, cancelled.set)
-    following = asyncio.create_task(_follow(directory, display))
+    # Before anything can be cancelled: a worker must be there to be stopped.
+    process = await start_worker(directory)
+    following = asyncio.create_task(_follow(directory, process, display))
     cancelling = asyncio.create_task(cancelled.wait())
     await asyncio.wait({following, cancelling}, return_when=asyncio.FIRST_COMPLETED)
     if not following.done():
@@ -50,12 +86,8 @@ async def _see_through(directory: RunDirectory, display: Display) -> Finished:
     return await following
 
 
-async def _follow(directory: RunDirectory, display: Display) -> Finished:
-    process, from_byte = None, 0
-    if directory.worker() is None:
-        from_byte = directory.events_path.stat().st_size if directory.events_path.exists() else 0
-        process = await start_worker(directory)
-    async for event in follow(directory, process, from_byte):
+async def _follow(directory: RunDirectory, process: Process | None, display: Display) -> Finished:
+    async for event in follow(directory, process):
         display.show(event)
         if isinstance(event, Finished):
             if process is not None:

@@ -6,31 +6,56 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tui_mia.runs import RunDirectory, RunDirectoryError, RunState
-from tui_mia.runs.directory import runs_folder
-from tui_mia.store import RunRow, ingest
+from tui_mia.runs.directory import replace_with_text, runs_folder
+from tui_mia.store import DatabaseLocked, RunRow, StoreError, ingest
+from tui_mia.store.connect import WAIT_SECONDS
 
 
-def land(directory: RunDirectory) -> None:
-    """Put a finished run into its database; to do it again changes nothing.
+def land(directory: RunDirectory, database: Path | None = None, wait_seconds: float = WAIT_SECONDS) -> Path:
+    """Put a finished run into its database, or another; to do it again changes nothing.
 
     Raises:
         StoreError: where the database can't be written; the run directory keeps everything.
         RunDirectoryError: for a run that isn't finished.
     """
-    ingest(Path(directory.spec().output.database), _run_row(directory), directory.tables)
-    directory.landed_path.touch()
+    database = database or directory.database
+    row = _run_row(directory)
+    ingest(database, row, directory.tables, wait_seconds)
+    replace_with_text(directory.landed_path, str(row.finished_at))
+    return database
 
 
 def land_left_behind(database: Path) -> list[str]:
-    """Land the runs that finished while no front end was there; their ids."""
-    landed = []
-    for folder in sorted(runs_folder(database).glob("*/")):
+    """Land the runs that finished while no front end was there; what to tell the user of each.
+
+    Raises:
+        DatabaseLocked: and nothing else: one run that can't be landed must not
+            keep anyone from the others.
+    """
+    told = []
+    for folder in sorted(runs_folder(database.resolve()).glob("*/")):
         directory = RunDirectory(folder)
-        left = directory.spec_path.is_file() and not directory.landed_path.exists()
-        if left and directory.worker() is None and RunState.of(directory.events()).finished:
-            land(directory)
-            landed.append(directory.run_id)
-    return landed
+        try:
+            if _is_left_behind(directory):
+                land(directory, database)
+                told.append(f"run {directory.run_id} had finished on its own and is in the database now")
+        except DatabaseLocked:
+            raise
+        except (StoreError, RunDirectoryError, OSError) as error:
+            told.append(f"run {directory.run_id} has finished, but can't be put into the database: {error}")
+    return told
+
+
+def _is_left_behind(directory: RunDirectory) -> bool:
+    if not directory.spec_path.is_file() or directory.is_running():
+        return False
+    row_time = _finished_at(RunState.of(directory.events()))
+    landed = directory.landed_path.read_text() if directory.landed_path.exists() else ""
+    return row_time is not None and landed != str(row_time)
+
+
+def _finished_at(state: RunState) -> datetime | None:
+    return datetime.fromtimestamp(state.finished.time, UTC) if state.finished else None
 
 
 def _run_row(directory: RunDirectory) -> RunRow:
@@ -45,7 +70,7 @@ def _run_row(directory: RunDirectory) -> RunRow:
         status=state.finished.status,
         created_at=directory.created_at,
         started_at=datetime.fromtimestamp(started.time, UTC) if started else None,
-        finished_at=datetime.fromtimestamp(state.finished.time, UTC),
+        finished_at=_finished_at(state),
         architecture=spec.model.architecture,
         pretrained=spec.model.pretrained,
         precision=f"{spec.model.precision} ({loaded.number_format})" if loaded else spec.model.precision,

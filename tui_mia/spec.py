@@ -363,7 +363,9 @@ def _explain(where: str, errors: Sequence[Any]) -> Iterator[str]:
             yield f"{where}: {key}: is required but missing"
         else:
             # A key of several types has an error for each of them.
-            messages = dict.fromkeys(str(each["msg"]).removeprefix("Value error, ") for each in (error, *others))
+            messages = dict.fromkeys(
+                str(each["msg"]).removeprefix("Value error, ") for each in (error, *others)
+            )
             message = f"{where}: {key}: {', or: '.join(messages)}"
             yield message if isinstance(error["input"], dict) else f"{message}, not {error['input']!r}"
 

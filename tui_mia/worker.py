@@ -17,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from tui_mia.runs.directory import RunDirectory, RunDirectoryError
+from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Finished, Started
 from tui_mia.runs.reporter import Reporter
+from tui_mia.spec import SpecError, load_spec
 
 
 class Cancelled(BaseException):
@@ -31,7 +32,11 @@ def main(arguments: list[str]) -> NoReturn:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     directory = RunDirectory.open(Path(arguments[0]))
     report = Reporter(directory)
-    finished = _run(directory, report)
+    try:
+        finished = _run(directory, report)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    except Cancelled:
+        finished = Finished("cancelled", None, report.seconds)
     report.tell(finished)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -42,18 +47,19 @@ def main(arguments: list[str]) -> NoReturn:
 def _run(directory: RunDirectory, report: Reporter) -> Finished:
     try:
         report.tell(Started(os.getpid(), _versions()))
+        spec = load_spec(directory.spec_path)
         with report.phase("start"):
             from tui_mia.audit import AUDIT_ERRORS, run_audit
         try:
-            run_audit(directory.spec(), directory, report)
+            run_audit(spec, directory, report)
         except AUDIT_ERRORS as error:
             return Finished("failed", str(error), report.seconds)
         return Finished("done", None, report.seconds)
-    except Cancelled:
-        return Finished("cancelled", None, report.seconds)
-    except RunDirectoryError as error:
+    except SpecError as error:
         return Finished("failed", str(error), report.seconds)
     except Exception as error:
+        if signal.getsignal(signal.SIGTERM) is not _cancel:
+            raise Cancelled from error  # as C code that was interrupted puts it
         traceback.print_exc()
         return Finished(
             "failed", f"{type(error).__name__}: {error} (the whole of it is in {directory.log_path})"

@@ -3,7 +3,7 @@
 Arrays only: no file, no model, no screen and no label of a candidate enters this room.
 """
 
-from tui_mia.attacks.attack import Attack, AttackError, Fitted, Known
+from tui_mia.attacks.attack import Attack, AttackError, Fitted, Known, Need
 from tui_mia.attacks.registry import make_attacks
 from tui_mia.attacks.scoring import AttackPools, AttackScores, Outcome, run_attacks
 
@@ -14,6 +14,7 @@ __all__ = [
     "AttackScores",
     "Fitted",
     "Known",
+    "Need",
     "Outcome",
     "make_attacks",
     "run_attacks",

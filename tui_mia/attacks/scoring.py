@@ -96,9 +96,11 @@ def run_attacks(
     candidates = _score_candidates(fitted, pools.candidates, lambda rows: on_progress(half + rows, 2 * half))
     folds = None if pools.nonmembers is None else folds_of(pools.nonmembers)
     for fits, known_scores, scores in zip(fitted, nonmembers, candidates, strict=True):
-        broken = np.count_nonzero(~np.isfinite(known_scores)) + np.count_nonzero(~np.isfinite(scores))
+        broken = sum(np.count_nonzero(~np.isfinite(each).all(axis=0)) for each in (known_scores, scores))
         if broken:
-            outcome.failed[fits.attack] = f"{fits.attack}: {broken} scores are not finite numbers"
+            outcome.failed[fits.attack] = (
+                f"{fits.attack}: the scores of {broken} samples are not finite numbers"
+            )
         else:
             outcome.scores.append(
                 _finish(fits, _groups_of(pools.candidates, fits), scores, known_scores, folds)

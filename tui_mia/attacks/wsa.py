@@ -110,7 +110,8 @@ def _pseudo_members(
         advice = "give a larger general pool"
         if len(general) >= SMALLEST_CLASS and known.std() > 0:
             largest = (np.sort(similarities)[-SMALLEST_CLASS] - known.mean()) / known.std()
-            advice = f'the largest that works is {math.floor(largest * 100) / 100:g}, or use lambda = "auto"'
+            about = f"{math.floor(largest * 100) / 100:g}"
+            advice = f'the largest that works is about {about}, or use lambda = "auto"'
         raise AttackError(
             f"{name}: lambda {lambda_:g} leaves {len(rows)} pseudo-members of {len(general)} general pairs, "
             f"fewer than {SMALLEST_CLASS}; {advice}"

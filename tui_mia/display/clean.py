@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-# Control, format (bidirectional overrides among them), surrogate and private characters.
-_HIDDEN = {"Cc", "Cf", "Cs", "Co"}
+# Control, format (bidirectional overrides among them), surrogate and private characters, line separators.
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 # Joiners hold emoji and several scripts together and do nothing to a terminal.
 _HARMLESS = {"\u200c", "\u200d"}
 

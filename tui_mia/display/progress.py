@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from tui_mia.display.clean import printable
-from tui_mia.runs import Event, Finished, Loaded, Note, Skipped
+from tui_mia.runs import Event, Loaded, Note, Skipped
 from tui_mia.runs import Progress as ProgressEvent
 
 Face: TypeAlias = Literal["auto", "plain", "quiet"]
@@ -32,12 +32,18 @@ class Display(Protocol):
 
 def choose_display(face: Face) -> Display:
     """The display for stderr as it is: live only on a terminal that can move its cursor."""
-    console = Console(stderr=True, highlight=False)
+    console = _NarrationConsole(stderr=True, highlight=False)
     if face == "quiet":
         return QuietDisplay()
     if face == "plain" or not console.is_terminal or console.is_dumb_terminal:
         return PlainDisplay(console)
     return LiveDisplay(console)
+
+
+class _NarrationConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read the narration has left: the run goes on without it."""
+        self.quiet = True
 
 
 class QuietDisplay:
@@ -79,15 +85,14 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar = Progress(
-            TextColumn("{task.description:<7}"),
+            TextColumn("{task.description:<7}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             console=console,
             expand=True,
         )
         self._task: TaskID | None = None
-        self._last: ProgressEvent | None = None
 
     def say(self, message: str) -> None:
         self._bar.console.print(Text(printable(message)), soft_wrap=True)
@@ -134,8 +139,6 @@ def _narrate(event: Event) -> str | None:
             return event.message
         case Skipped():
             return f"skipped {event.attack}: {event.reason}"
-        case Finished(status="failed"):
-            return None
         case _:
             return None
 

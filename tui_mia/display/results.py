@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,30 +20,26 @@ def print_summary(summary: RunSummary) -> None:
     """One run: what was audited, the figures of each attack, what was left out, and where the scores are."""
     console = Console(highlight=False)
     run = summary.run
-    model = " ".join(filter(None, [run.architecture, run.pretrained]))
     samples = ", ".join(f"{count:,} {pool}" for pool, count in summary.samples.items()) or "no samples"
     seconds = f" in {sum(run.seconds.values()):.0f} s" if run.seconds else ""
-    _line(console, f"Run {run.run_id}: {run.status}{seconds}")
-    _line(console, f"  model   {model}, {run.precision}, on {run.device or 'no device'}")
-    _line(console, f"  pools   {samples}; {summary.rejects:,} rejected")
+    _line(console, "run", f"{run.run_id}: {run.status}{seconds}")
+    _line(console, "model", f"{_short_model(run)}, {run.precision}, on {run.device or 'no device'}")
+    _line(console, "pools", f"{samples}; {summary.rejects:,} rejected")
     for reason in summary.reject_reasons[:3]:
-        _line(console, f"          {reason.count:,} of {reason.pool}: {reason.reason}")
+        _line(console, "", f"{reason.count:,} of {reason.pool}: {reason.reason}")
     if run.error:
-        _line(console, f"  error   {run.error}")
+        _line(console, "error", run.error)
     if summary.attacks:
         console.print(_attack_table(summary.attacks))
         if any(None in figures.tpr_at_fpr.values() for figures in summary.attacks.values()):
-            _line(
-                console, "  -       needs labelled candidates, and 10 expected false positives at that rate"
-            )
+            _line(console, "-", "too few labelled candidates: fewer than 10 false positives expected")
         for facts, attacks in _facts(summary.attacks).items():
-            _line(console, f"  fit     {', '.join(attacks)}: {facts}")
-        _line(console, "  note    a raw figure does not tell membership from a difference between the pools")
-    for attack, reason_skipped in run.skipped.items():
-        _line(console, f"  skipped {attack}: {reason_skipped}")
-    _line(console, f"  scores  {summary.database}, view sample_scores")
-    database = shlex.quote(str(summary.database))
-    _line(console, f"          tui-mia export {run.run_id} scores.csv --db {database}")
+            _line(console, "fit", f"{', '.join(attacks)}: {facts}")
+    for attack, why in run.skipped.items():
+        _line(console, "skipped", f"{attack}: {why}")
+    if summary.attacks:
+        _line(console, "note", "raw figures can't tell membership from pools that differ")
+        _line(console, "scores", f"{_from_here(summary.database)}, view sample_scores")
 
 
 def print_runs(runs: Sequence[RunOverview]) -> None:
@@ -60,13 +56,19 @@ def print_runs(runs: Sequence[RunOverview]) -> None:
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """The rows of a query, as a table."""
+    """The rows of a query as a table to look at: numbers to six digits, where CSV and JSON have them all."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(_text(column), overflow="fold")
     for row in rows:
-        table.add_row(*(_text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(_text(_cell(value)) for value in row))
     Console(highlight=False).print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _short_model(run: RunRow) -> str:
@@ -83,7 +85,7 @@ def _highest(auc: dict[str, float]) -> str:
 
 
 def _attack_table(attacks: dict[str, AttackFigures]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("attack", no_wrap=True)
     for column in ("AUC", "bal. acc.", *FALSE_POSITIVE_RATES.values()):
         table.add_column(column, justify="right")
@@ -114,5 +116,11 @@ def _text(value: str) -> Text:
     return Text(printable(value))
 
 
-def _line(console: Console, text: str) -> None:
-    console.print(_text(text), soft_wrap=True)
+def _line(console: Console, label: str, text: str) -> None:
+    console.print(_text(f"{label:<8}{text}"), soft_wrap=True)
+
+
+def _from_here(path: Path) -> Path:
+    """A path as one would type it in the current folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

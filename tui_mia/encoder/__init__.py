@@ -4,7 +4,7 @@ The only room that loads and runs a target model. Every image is decoded once
 and encoded once a view. No attack, label or figure enters this room.
 """
 
-from tui_mia.encoder.model import ModelError, TargetModel, load_target
+from tui_mia.encoder.model import ModelError, TargetModel, device_identity, load_target
 from tui_mia.encoder.parts import EncodedPool, part_paths, read_rejects
 from tui_mia.encoder.schedule import encode_pools
 
@@ -12,6 +12,7 @@ __all__ = [
     "EncodedPool",
     "ModelError",
     "TargetModel",
+    "device_identity",
     "encode_pools",
     "load_target",
     "part_paths",

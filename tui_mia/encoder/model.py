@@ -130,14 +130,21 @@ def _check_names(spec: ModelSpec) -> None:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device("cuda:0" if name == "cuda" else name)
+    if device.type == "cuda" and device.index >= torch.cuda.device_count():
         raise ModelError(
             f"model.device: there is no {name} here ({torch.cuda.device_count()} CUDA devices are visible); "
             f"use auto or cpu"
         )
     return device
+
+
+def device_identity(device: torch.device) -> str:
+    """A name for a device that is the same in every process, whichever GPU is its `cuda:0`."""
+    if device.type == "cpu":
+        return "cpu"
+    return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
 
 
 def _number_format(precision: str, device: torch.device) -> NumberFormat:

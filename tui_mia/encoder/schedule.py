@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.model import TargetModel
@@ -15,6 +16,8 @@ from tui_mia.spec import AuditSpec
 
 # What an entry of a tar takes up, until one has been read.
 BYTES_AN_ENTRY = 20_000
+
+OnProgress: TypeAlias = Callable[[float, int, int, str], None]
 
 
 @dataclass
@@ -52,7 +55,7 @@ def encode_pools(
     model: TargetModel,
     batch_size: int,
     folder: Path,
-    on_progress: Callable[[float, int, int, str], None],
+    on_progress: OnProgress,
 ) -> None:
     """Encode every shard whose part is not in `folder` yet; parts that are there are kept as they are.
 
@@ -61,6 +64,7 @@ def encode_pools(
     """
     pool_specs = spec.pool_specs()
     works = {pool: _pool_work(pool, shards[pool], pool_specs[pool].limit) for pool in shards}
+    on_progress = _never_back(on_progress)
     view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
     for pool, work in works.items():
         for shard in shards[pool]:
@@ -94,9 +98,19 @@ def _pool_work(pool: PoolName, shards: Sequence[Shard], limit: int | None) -> _P
     return _PoolWork(pool, in_bytes, sum(shard.extent for shard in shards), limit)
 
 
-def _tell(
-    on_progress: Callable[[float, int, int, str], None], works: Mapping[PoolName, _PoolWork], pool: str
-) -> None:
+def _never_back(on_progress: OnProgress) -> OnProgress:
+    """How many entries a tar has is an estimate; when it grows, the bar waits."""
+    furthest = 0.0
+
+    def forward(fraction: float, samples: int, rejects: int, pool: str) -> None:
+        nonlocal furthest
+        furthest = max(furthest, fraction)
+        on_progress(furthest, samples, rejects, pool)
+
+    return forward
+
+
+def _tell(on_progress: OnProgress, works: Mapping[PoolName, _PoolWork], pool: str) -> None:
     total = sum(work.entries() for work in works.values())
     done = sum(work.entries() * work.fraction() for work in works.values())
     samples = sum(work.samples for work in works.values())

@@ -5,7 +5,7 @@ screen and no database enters this room.
 """
 
 from tui_mia.runs.directory import RunDirectory, RunDirectoryError
-from tui_mia.runs.events import Event, Finished, Loaded, Note, Progress, Skipped, Started
+from tui_mia.runs.events import Event, Finished, Launched, Loaded, Note, Progress, Skipped, Started
 from tui_mia.runs.identity import find_unfinished
 from tui_mia.runs.state import RunState
 from tui_mia.runs.supervisor import follow, start_worker, stop_worker
@@ -13,6 +13,7 @@ from tui_mia.runs.supervisor import follow, start_worker, stop_worker
 __all__ = [
     "Event",
     "Finished",
+    "Launched",
     "Loaded",
     "Note",
     "Progress",

@@ -4,27 +4,36 @@
 - `inputs`: a digest of the input files as they were
 - `events.jsonl`: what the run said
 - `worker.log`: what the worker and its libraries printed
-- `pid`: the worker's process
+- `pid`: the worker's process, which holds a lock on this file while it lives
 - `parts/`: one Parquet file a shard, written whole: samples, similarities, embeddings
 - `tables/`: the DuckDB tables of the run, as Parquet
-- `landed`: is there once the database has them
+- `landed`: when the run ended whose tables the database has
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Final
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tui_mia.runs.events import Event, append_event, read_events
-from tui_mia.spec import AuditSpec, SpecError, dump_spec, load_spec
+from tui_mia.spec import AuditSpec, SpecError, dump_spec, read_spec
+
+RUNS_SUFFIX: Final = ".runs"
+# Whoever asks whether a run has a worker holds its lock for a moment.
+LOCK_TRIES = 5
+SECONDS_BETWEEN_TRIES = 0.01
 
 
 class RunDirectoryError(Exception):
@@ -98,9 +107,18 @@ class RunDirectory:
     def tables(self) -> Path:
         return self.path / "tables"
 
+    @property
+    def database(self) -> Path:
+        """The database that the run belongs to: the one beside it, also where both were moved."""
+        beside = self.path.parent
+        if beside.name.endswith(RUNS_SUFFIX):
+            return beside.with_name(beside.name.removesuffix(RUNS_SUFFIX))
+        return Path(self.spec().output.database)
+
     def spec(self) -> AuditSpec:
+        """What was asked; the files that it names may be gone."""
         try:
-            return load_spec(self.spec_path)
+            return read_spec(self.spec_path)
         except SpecError as error:
             raise RunDirectoryError(str(error)) from None
 
@@ -121,19 +139,30 @@ class RunDirectory:
         except FileNotFoundError:
             return ""
 
-    def claim(self, pid: int) -> None:
-        """Note which process is the run's worker, by pid and start, since pids are used again."""
-        replace_with_text(self.pid_path, f"{pid} {psutil.Process(pid).create_time()}")
-
-    def worker(self) -> psutil.Process | None:
-        """The run's worker while it lives."""
+    def is_running(self) -> bool:
+        """Whether the run has a worker: its death, however it comes, releases the lock that it holds."""
         try:
-            pid, created = self.pid_path.read_text().split()
-            process = psutil.Process(int(pid))
-            alive = process.create_time() == float(created) and process.status() != psutil.STATUS_ZOMBIE
-        except (OSError, ValueError, psutil.Error):
+            with self.pid_path.open("rb") as file:
+                return not _try_lock(file, fcntl.LOCK_SH)
+        except FileNotFoundError:
+            return False
+
+    def worker(self) -> int | None:
+        """The process id of the run's worker while it lives; None also while it is being started."""
+        try:
+            return int(self.pid_path.read_text()) if self.is_running() else None
+        except (FileNotFoundError, ValueError):
             return None
-        return process if alive else None
+
+    @contextmanager
+    def claim(self) -> Iterator[IO[bytes] | None]:
+        """The locked file `pid`, for a worker to inherit; None if the run has a worker already."""
+        with self.pid_path.open("ab") as file:
+            if _try_lock(file, fcntl.LOCK_EX):
+                file.truncate(0)
+                yield file
+            else:
+                yield None
 
     def remove(self) -> None:
         shutil.rmtree(self.path)
@@ -141,7 +170,21 @@ class RunDirectory:
 
 def runs_folder(database: Path) -> Path:
     """Where the run directories of a database are."""
-    return database.with_name(database.name + ".runs")
+    return database.with_name(database.name + RUNS_SUFFIX)
+
+
+def _try_lock(file: IO[bytes], kind: int) -> bool:
+    """Lock a file, if nobody else holds it for longer than it takes to look."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if kind == fcntl.LOCK_SH:
+                return False
+            time.sleep(SECONDS_BETWEEN_TRIES)
+        else:
+            return True
+    return False
 
 
 def replace_with_text(path: Path, text: str) -> None:

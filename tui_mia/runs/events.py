@@ -6,6 +6,7 @@ lines. A line that is cut off, as a crash leaves it, is not an event.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass, field, fields
@@ -13,6 +14,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 Status: TypeAlias = Literal["done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A front end is about to start a worker: what went before belongs to another attempt."""
+
+    time: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True)
@@ -84,9 +92,9 @@ class Finished:
     time: float = field(default_factory=time.time)
 
 
-Event: TypeAlias = Started | Loaded | Progress | Note | Skipped | Finished
+Event: TypeAlias = Launched | Started | Loaded | Progress | Note | Skipped | Finished
 _KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind for kind in (Started, Loaded, Progress, Note, Skipped, Finished)
+    kind.__name__.lower(): kind for kind in (Launched, Started, Loaded, Progress, Note, Skipped, Finished)
 }
 
 
@@ -113,6 +121,17 @@ def read_events(path: Path) -> list[Event]:
     except FileNotFoundError:
         return []
     return [event for event in map(decode_event, lines) if event is not None]
+
+
+def last_attempt(path: Path) -> int:
+    """The byte at which the events of the latest attempt at a run begin."""
+    begin = position = 0
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for line in file:
+            if isinstance(decode_event(line.decode(errors="replace")), Launched):
+                begin = position
+            position += len(line)
+    return begin
 
 
 def append_event(path: Path, event: Event) -> None:

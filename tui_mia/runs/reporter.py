@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import psutil
 
@@ -23,7 +25,8 @@ class Reporter:
         self._directory = directory
         self._process = psutil.Process()
         self._phase = ""
-        self._phase_began = self._told = 0.0
+        self._phase_began = self._told_at = 0.0
+        self._untold: Progress | None = None
 
     def tell(self, event: Event) -> None:
         self._directory.append(event)
@@ -31,30 +34,31 @@ class Reporter:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Name the phase that the work inside belongs to, and time it."""
-        self._phase, self._phase_began, self._told = name, time.monotonic(), 0.0
+        self._phase, self._phase_began, self._told_at = name, time.monotonic(), -math.inf
         self.progress(0.0)
         try:
             yield
         finally:
             self.seconds[name] = round(time.monotonic() - self._phase_began, 3)
+            if self._untold is not None:
+                self._tell_progress(self._untold)
 
     def progress(self, fraction: float, samples: int = 0, rejects: int = 0, pool: str | None = None) -> None:
         """Say how far the phase is: at its start and end, and in between a few times a second at most."""
-        now = time.monotonic()
-        if fraction < 1 and now - self._told < SECONDS_BETWEEN_EVENTS:
-            return
-        self._told = now
-        elapsed = now - self._phase_began
-        self.tell(
-            Progress(
-                phase=self._phase,
-                fraction=round(min(fraction, 1.0), 4),
-                samples=samples,
-                rejects=rejects,
-                per_second=round(samples / elapsed, 2) if samples and elapsed > 0 else None,
-                eta_seconds=round(elapsed * (1 - fraction) / fraction, 1) if 0 < fraction < 1 else None,
-                pool=pool,
-                memory_bytes=self._process.memory_info().rss,
-                device_memory_bytes=self.device_memory(),
-            )
+        elapsed = time.monotonic() - self._phase_began
+        self._untold = Progress(
+            phase=self._phase,
+            fraction=round(min(fraction, 1.0), 4),
+            samples=samples,
+            rejects=rejects,
+            per_second=round(samples / elapsed, 2) if samples and elapsed > 0 else None,
+            eta_seconds=round(elapsed * (1 - fraction) / fraction, 1) if 0 < fraction < 1 else None,
+            pool=pool,
         )
+        if time.monotonic() - self._told_at >= SECONDS_BETWEEN_EVENTS:
+            self._tell_progress(self._untold)
+
+    def _tell_progress(self, progress: Progress) -> None:
+        self._untold, self._told_at = None, time.monotonic()
+        memory, of_device = self._process.memory_info().rss, self.device_memory()
+        self.tell(replace(progress, memory_bytes=memory, device_memory_bytes=of_device))

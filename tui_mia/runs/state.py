@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from tui_mia.runs.events import Event, Finished, Loaded, Note, Progress, Skipped, Started
+from tui_mia.runs.events import Event, Finished, Launched, Loaded, Note, Progress, Skipped, Started
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class RunState:
     def after(self, event: Event) -> RunState:
         """The state once `event` has happened; a start forgets how the attempt before it ended."""
         match event:
+            case Launched():
+                return RunState()
             case Started():
                 return RunState(started=event)
             case Loaded():

@@ -1,0 +1,179 @@
+"""What reaches a terminal: nothing that it might obey, and nothing that rich might."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from tui_mia.display import choose_display, printable
+from tui_mia.display.data import write_csv, write_json
+from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
+from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, Skipped, Started
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]not bold[/] :smile: \u202eback\r\nnext"
+
+
+@given(text=st.text())
+def test_nothing_that_a_terminal_might_obey_is_left(text: str) -> None:
+    shown = printable(text)
+    left = {unicodedata.category(character) for character in shown if character not in "\u200c\u200d"}
+    assert not left & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    assert shown.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a photo of a cat",
+        "naïve café",
+        "一只猫",
+        "кошка",
+        "نقطة",
+        "क्षि",
+        "می\u200cخواهم",
+        "👩\u200d👩\u200d👧 🐈\u200d⬛ 🇫🇷",
+    ],
+)
+def test_scripts_and_emoji_are_shown_as_they_are(text: str) -> None:
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31m", r"\x1b[31m"),
+        ("a\nb", r"a\nb"),
+        ("\u202e", r"\u202e"),
+        ("\x9b1m", r"\x9b1m"),
+        ("\udcff", r"\udcff"),
+        ("\u2028", r"\u2028"),
+    ],
+)
+def test_what_is_hidden_is_shown_as_its_escape(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.fixture
+def terminal() -> Console:
+    """A terminal of 80 columns that keeps what it is sent."""
+    return Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        width=80,
+        highlight=False,
+        color_system="truecolor",
+        legacy_windows=False,
+    )
+
+
+@pytest.fixture
+def pipe() -> Console:
+    return Console(file=io.StringIO(), width=80, highlight=False)
+
+
+def sent(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_markup_and_escapes_in_a_message_are_shown_not_obeyed(pipe: Console) -> None:
+    PlainDisplay(pipe).show(Note(HOSTILE, "warning"))
+    assert sent(pipe) == (
+        r"warning: \x1b[2J\x1b]0;owned\x07[bold red]not bold[/] :smile: \u202eback\r\nnext" + "\n"
+    )
+
+
+def test_a_live_display_shows_the_same(terminal: Console) -> None:
+    display = LiveDisplay(terminal)
+    display.show(Progress("[red]x\x1b[2J", 0.1))
+    display.show(Note(HOSTILE))
+    display.close()
+    shown = sent(terminal)
+    assert r"\x1b[2J\x1b]0;owned\x07[bold red]not bold[/] :smile:" in shown
+    assert "\x1b[2J" not in shown
+    assert "[red]x" in shown
+
+
+def test_a_live_display_leaves_the_cursor_visible(terminal: Console) -> None:
+    display = LiveDisplay(terminal)
+    display.show(Progress("encode", 0.5, 100, 2, 50.0, 3.0, "candidates", 2**30, None))
+    display.close()
+    display.close()
+    shown = sent(terminal)
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    assert "100 at 50/s, 2 rejected, 3s left" in shown
+
+
+def test_a_plain_display_tells_each_phase_and_then_every_ten_seconds(pipe: Console) -> None:
+    display = PlainDisplay(pipe)
+    for second in range(25):
+        display.show(Progress("encode", second / 25, samples=second, time=float(second)))
+    display.show(Progress("attack", 0.0, time=25.0))
+    display.close()
+    lines = sent(pipe).splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["encode", "0%"],
+        ["encode", "40%"],
+        ["encode", "80%"],
+        ["attack", "0%"],
+    ]
+    assert "\x1b" not in sent(pipe)
+
+
+def test_what_a_user_should_know_is_told(pipe: Console) -> None:
+    display = PlainDisplay(pipe)
+    for event in (
+        Launched(),
+        Started(1, {}),
+        Loaded("cpu", "fp32", "0123456789abcdef", "b", "c"),
+        Note("waiting for cpu"),
+        Skipped("wsa", "needs known non-members"),
+        Finished("failed", "told by whoever prints the result"),
+    ):
+        display.show(event)
+    assert sent(pipe).splitlines() == [
+        "model 0123456789ab on cpu in fp32",
+        "waiting for cpu",
+        "skipped wsa: needs known non-members",
+    ]
+
+
+def test_long_lines_are_not_wrapped(pipe: Console) -> None:
+    PlainDisplay(pipe).say("x" * 500)
+    assert sent(pipe) == "x" * 500 + "\n"
+
+
+def test_the_display_fits_what_stderr_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert isinstance(choose_display("quiet"), QuietDisplay)
+    assert isinstance(choose_display("auto"), PlainDisplay)  # stderr is no terminal here
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert isinstance(choose_display("auto"), LiveDisplay)
+    assert isinstance(choose_display("plain"), PlainDisplay)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(choose_display("auto"), PlainDisplay)
+
+
+def test_a_quiet_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    display = choose_display("quiet")
+    display.say("a")
+    display.show(Note("b", "warning"))
+    display.close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_rows_for_a_program_are_csv_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(1, 'a "b", c'), (None, "ä\n")]
+    write_csv(["n", "text"], rows)
+    assert capsys.readouterr().out == 'n,text\n1,"a ""b"", c"\n,"ä\n"\n'
+    write_json(["n", "text"], rows)
+    assert capsys.readouterr().out == (
+        '[\n{"n": 1, "text": "a \\"b\\", c"},\n{"n": null, "text": "\\u00e4\\n"}\n]\n'
+    )

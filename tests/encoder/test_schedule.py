@@ -1,0 +1,136 @@
+"""Which shards are encoded, what is left of them, and what is told on the way."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tui_mia.encoder import EncodedPool, TargetModel, encode_pools, part_paths, read_rejects
+from tui_mia.pools import plan_shards
+from tui_mia.spec import AuditSpec
+
+Told = list[tuple[float, int, int, str]]
+
+
+@pytest.fixture
+def tars(tmp_path: Path, image_bytes: Callable[..., bytes]) -> Path:
+    """Four tars of eight entries, of which the third and the fourth are no images."""
+    folder = tmp_path / "tars"
+    folder.mkdir()
+    for shard in range(4):
+        with tarfile.open(folder / f"{shard}.tar", "w") as tar:
+            for row in range(8):
+                number = shard * 8 + row
+                image = b"no image" if row in (2, 3) else image_bytes(number)
+                for name, content in ((f"{number}.png", image), (f"{number}.txt", f"no {number}".encode())):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    return folder
+
+
+@pytest.fixture
+def encode(clip: TargetModel) -> Callable[..., Told]:
+    """Encodes the pools of a spec into a folder and returns the progress that was told."""
+
+    def run(folder: Path, pools: dict[str, dict[str, object]], batch_size: int = 3) -> Told:
+        folder.mkdir(exist_ok=True)
+        spec = AuditSpec.model_validate(
+            {"model": {"architecture": "x"}, "pools": pools, "attacks": {"aea": {"views": 1}}}
+        )
+        shards = {name: plan_shards(name, pool) for name, pool in spec.pool_specs().items()}
+        told: Told = []
+        encode_pools(spec, shards, clip, batch_size, folder, lambda *progress: told.append(progress))
+        return told
+
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_every_shard_leaves_its_samples_and_its_rejects(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told]
+) -> None:
+    told = encode(tmp_path / "parts", {"candidates": {"source": [str(tars)]}})
+    assert len(part_paths(tmp_path / "parts", "candidates")) == 4
+    assert len(EncodedPool(part_paths(tmp_path / "parts", "candidates"))) == 24
+    assert read_rejects(tmp_path / "parts", "candidates").num_rows == 8
+    assert told[-1] == (1.0, 24, 8, "candidates")
+
+
+@pytest.mark.parametrize("limit", [None, 11, 19])
+@pytest.mark.parametrize("kept", [{0}, {0, 1}, {1, 2}])
+def test_a_resumed_encode_leaves_what_an_undisturbed_one_does(
+    limit: int | None, kept: set[int], tars: Path, tmp_path: Path, encode: Callable[..., Told]
+) -> None:
+    pools = {"candidates": {"source": [str(tars)], "limit": limit}, "general": {"source": [str(tars)]}}
+    encode(tmp_path / "whole", pools)
+    whole = contents(tmp_path / "whole")
+    resumed = tmp_path / "resumed"
+    resumed.mkdir()
+    for name, content in whole.items():
+        is_part_of_kept = any(f"candidates-{shard:06}" in name for shard in kept)
+        is_half_done = name.startswith("rejects-candidates-000003")
+        if is_part_of_kept or is_half_done:
+            (resumed / name).write_bytes(content)
+    before = {path.name: path.stat().st_mtime_ns for path in resumed.glob("candidates-*")}
+    encode(resumed, pools)
+    assert contents(resumed) == whole
+    assert all((resumed / name).stat().st_mtime_ns == time for name, time in before.items())
+
+
+@pytest.mark.parametrize("limit", [1, 8, 11, 32, 1000])
+def test_a_limit_counts_entries_from_the_front(
+    limit: int, tars: Path, tmp_path: Path, encode: Callable[..., Told]
+) -> None:
+    told = encode(tmp_path / "parts", {"candidates": {"source": [str(tars)], "limit": limit}})
+    samples = len(EncodedPool(part_paths(tmp_path / "parts", "candidates")))
+    rejects = read_rejects(tmp_path / "parts", "candidates").num_rows
+    assert samples + rejects == min(limit, 32)
+    assert told[-1][0] == 1.0
+
+
+@pytest.mark.parametrize("limit", [None, 5, 20])
+def test_progress_never_goes_back_and_ends_at_one(
+    limit: int | None, tars: Path, tmp_path: Path, encode: Callable[..., Told], world: Path
+) -> None:
+    pools: dict[str, dict[str, object]] = {
+        "candidates": {"source": [str(tars)], "limit": limit},
+        "nonmembers": {"source": [str(world / "nonmembers.tar")], "limit": 40},
+        "general": {"source": [str(tars / "0.tar")]},
+    }
+    told = encode(tmp_path / "parts", pools)
+    fractions = [fraction for fraction, *_ in told]
+    assert fractions == sorted(fractions)
+    assert fractions[0] < 0.5
+    assert fractions[-1] == pytest.approx(1)
+    assert list(dict.fromkeys(pool for *_, pool in told)) == ["candidates", "nonmembers", "general"]
+
+
+def test_a_pool_is_read_back_by_row_over_all_its_parts(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told]
+) -> None:
+    encode(tmp_path / "parts", {"candidates": {"source": [str(tars)]}})
+    pool = EncodedPool(part_paths(tmp_path / "parts", "candidates"))
+    everything = pool.take(np.arange(len(pool)))
+    for rows in (np.array([23, 0, 6, 5, 5]), np.array([], dtype=np.int64), np.arange(3, 20, 4)):
+        block = pool.take(rows)
+        assert np.array_equal(block.image, everything.image[rows])
+        assert np.array_equal(block.text, everything.text[rows])
+        assert np.array_equal(block.similarities, pool.similarities[rows])
+    alone = EncodedPool(part_paths(tmp_path / "parts", "candidates")[2:3])
+    assert np.array_equal(alone.take(np.arange(6)).image, everything.image[12:18])
+    assert np.array_equal(alone.keys, pool.keys[12:18])
+    assert pool.keys.dtype == np.uint64
+    assert [f"{key:016x}" for key in pool.keys] == [id_[:16] for id_ in pool.sample_ids.to_pylist()]
+
+
+def test_a_pool_without_samples_is_empty(tmp_path: Path) -> None:
+    assert len(EncodedPool([])) == 0

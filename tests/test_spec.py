@@ -1,0 +1,290 @@
+"""The spec: what can be written, where its paths lead, and what a wrong one is told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_mia.spec import (
+    AuditSpec,
+    SpecError,
+    checkpoint_path,
+    dump_spec,
+    expand_source,
+    load_spec,
+    read_spec,
+)
+
+MINIMAL = (
+    '[model]\narchitecture = "ViT-B-32"\npretrained = "laion2b"\n[pools.candidates]\nsource = "pairs.csv"\n'
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the one source that `MINIMAL` names."""
+    (tmp_path / "pairs.csv").write_text("image,caption\n")
+    return tmp_path
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "audit.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def loaded(folder: Path, text: str = MINIMAL, **overrides: Any) -> AuditSpec:
+    return load_spec(
+        written(folder, text), {key.replace("__", "."): value for key, value in overrides.items()}
+    )
+
+
+def error(folder: Path, text: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        loaded(folder, text)
+    return str(caught.value)
+
+
+# Names that TOML must escape, and those that it must not.
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+pools = st.fixed_dictionaries(
+    {"source": st.lists(texts, min_size=2, max_size=2)},
+    optional={
+        "image": texts,
+        "caption": texts,
+        "member": texts | st.just([True, False]),
+        "keys": texts,
+        "limit": st.integers(1, 10**12),
+    },
+)
+specs = st.fixed_dictionaries(
+    {
+        "model": st.fixed_dictionaries(
+            {"architecture": texts},
+            optional={"pretrained": texts, "precision": st.sampled_from(["exact", "fast"])},
+        ),
+        "pools": st.fixed_dictionaries(
+            {"candidates": pools}, optional={"nonmembers": pools, "general": pools, "bank": pools}
+        ),
+    },
+    optional={
+        "attacks": st.fixed_dictionaries(
+            {"csa": st.just({})},
+            optional={
+                "aea": st.fixed_dictionaries(
+                    {"views": st.integers(1, 64), "seed": st.integers(0, 2**63 - 1)}
+                ),
+                "wsa": st.fixed_dictionaries(
+                    {"lambda": st.floats(-5, 5) | st.just("auto"), "seeds": st.integers(1, 100)}
+                ),
+                "loss": st.just({}),
+            },
+        ),
+        "run": st.fixed_dictionaries(
+            {"seed": st.integers(0, 2**32 - 1)}, optional={"batch_size": st.just(7)}
+        ),
+        "output": st.fixed_dictionaries({"database": texts}),
+    },
+)
+
+
+@given(document=specs)
+def test_a_spec_reads_back_from_toml_as_it_was(
+    document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    spec = AuditSpec.model_validate(document)
+    path = tmp_path_factory.getbasetemp() / "roundtrip.toml"
+    path.write_text(dump_spec(spec), encoding="utf-8")
+    assert read_spec(path) == spec
+
+
+def test_without_an_attacks_table_all_four_run(folder: Path) -> None:
+    assert loaded(folder).attacks.requested() == ["csa", "aea", "wsa", "loss"]
+
+
+def test_lambda_goes_by_its_name_in_the_paper(folder: Path) -> None:
+    spec = loaded(folder, MINIMAL + "[attacks.wsa]\nlambda = 1.5\n")
+    assert spec.attacks.wsa is not None
+    assert spec.attacks.wsa.lambda_ == 1.5
+    assert "lambda = 1.5" in dump_spec(spec)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ('[model]\ndevise = "cpu"', ["model.devise", "unknown key", "did you mean 'device'?"]),
+        ("[attacks.wsa]\nlamda = 1", ["attacks.wsa.lamda", "did you mean 'lambda'?"]),
+        ("[attacks.aea]\nview = 3", ["attacks.aea.view", "did you mean 'views'?"]),
+        ("[quux]", ["quux", "unknown key", "known are model, pools"]),
+        ("[pools.candidate]", ["pools.candidate", "did you mean 'candidates'?"]),
+        ("[attacks.cas]", ["attacks", "unknown attack 'cas'", "did you mean 'csa'?"]),
+        ("[attacks]", ["attacks", "asks for no attack"]),
+        ("[run]\nbatch_size = 0", ["run.batch_size", "greater than or equal to 1", "not 0"]),
+        ("[run]\nseed = 'a'", ["run.seed", "integer", "not 'a'"]),
+        ("[attacks.wsa]\nlambda = 'much'", ["attacks.wsa.lambda:", "number", "'auto'", "not 'much'"]),
+        ("[attacks.aea]\nviews = 65", ["attacks.aea.views", "64"]),
+        ("output = 3", ["output", "not 3"]),
+    ],
+)
+def test_an_error_names_the_file_the_key_and_what_to_do(folder: Path, change: str, words: list[str]) -> None:
+    text = (
+        change + MINIMAL.removeprefix("[model]") if change.startswith("[model]") else change + "\n" + MINIMAL
+    )
+    message = error(folder, text)
+    assert message.startswith(str(folder / "audit.toml"))
+    assert len(message.splitlines()) == 1
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        ("[true, false]", "2 labels for 1 source"),
+        ("3", "pools.candidates.member: Input should be a valid string, or: "),
+    ],
+)
+def test_member_is_a_column_or_a_label_for_each_source(folder: Path, member: str, words: str) -> None:
+    assert words in error(folder, MINIMAL + f"member = {member}\n")
+
+
+def test_every_wrong_key_gets_a_line(folder: Path) -> None:
+    message = error(folder, MINIMAL + "limit = 0\n[run]\nsede = 1\n")
+    assert [line.split(": ")[1] for line in message.splitlines()] == ["pools.candidates.limit", "run.sede"]
+
+
+def test_a_missing_key_is_named(folder: Path) -> None:
+    message = error(folder, '[model]\npretrained = "openai"\n')
+    assert "model.architecture: is required but missing" in message
+    assert "pools: is required but missing" in message
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:999", "cuda:٣"])
+def test_a_device_that_cannot_be_is_refused(folder: Path, device: str) -> None:
+    assert "model.device" in error(folder, MINIMAL.replace("[pools", f'device = "{device}"\n[pools'))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"[model", "is not valid TOML"), (b'a = "\xff"', "is not UTF-8 text")],
+)
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError) as caught:
+        load_spec(path)
+    assert str(caught.value).startswith(f"{path}: {words}")
+
+
+def test_a_spec_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"audit\.toml: can't be read: No such file"):
+        load_spec(tmp_path / "audit.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (MINIMAL.replace("pairs.csv", "gone.csv"), "pools.candidates.source: no file or folder matches"),
+        (MINIMAL + 'keys = "gone.txt"', "pools.candidates.keys: there is no file"),
+        (MINIMAL.replace('"laion2b"', '"gone.pt"'), "model.pretrained: there is no checkpoint"),
+        (MINIMAL.replace("ViT-B-32", "local-dir:."), "has no open_clip_config.json"),
+        (MINIMAL + '[output]\ndatabase = "."', "is a folder; name a file in it"),
+        (MINIMAL.replace("pairs.csv", "~nobody-of-this-name/a.csv"), "no file or folder matches"),
+        (MINIMAL.replace("pairs.csv", "x" * 5000), "no file or folder matches"),
+        (MINIMAL.replace("pairs.csv", "a\\u0000b"), "no file or folder matches"),
+    ],
+)
+def test_files_that_are_not_there_are_named(folder: Path, text: str, words: str) -> None:
+    message = error(folder, text)
+    assert message.startswith(str(folder / "audit.toml"))
+    assert words in message
+
+
+def test_a_member_of_a_brace_range_that_is_missing_is_named(folder: Path) -> None:
+    for number in (0, 2):
+        (folder / f"part-{number}.csv").touch()
+    message = error(folder, MINIMAL.replace("pairs.csv", "part-{0..2}.csv"))
+    assert "no file or folder matches" in message
+    assert f"{folder / 'part-1.csv'}, of" in message
+
+
+def test_paths_in_a_file_are_relative_to_it_and_those_of_options_to_the_current_folder(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "more.csv").touch()
+    monkeypatch.chdir(elsewhere)
+    spec = loaded(folder, pools__general__source=["more.csv"], output__database="a.duckdb")
+    assert spec.pools.candidates.source == [str(folder / "pairs.csv")]
+    assert spec.pools.general is not None
+    assert spec.pools.general.source == [str(elsewhere / "more.csv")]
+    assert spec.output.database == str(elsewhere / "a.duckdb")
+
+
+def test_a_relative_spec_path_makes_absolute_paths(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(folder, MINIMAL)
+    monkeypatch.chdir(folder)
+    assert load_spec(Path("audit.toml")).pools.candidates.source == [str(folder / "pairs.csv")]
+
+
+def test_the_home_folder_can_be_written_as_a_tilde(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert loaded(folder, pools__candidates__source="~/pairs.csv").pools.candidates.source == [
+        str(folder / "pairs.csv")
+    ]
+
+
+def test_options_need_no_file(folder: Path) -> None:
+    spec = load_spec(
+        None, {"model.architecture": "ViT-B-32", "pools.candidates.source": str(folder / "pairs.csv")}
+    )
+    assert spec.model.architecture == "ViT-B-32"
+    with pytest.raises(SpecError, match=r"^options: model: is required but missing"):
+        load_spec(None, {"pools.candidates.source": str(folder / "pairs.csv")})
+
+
+def test_an_option_below_a_key_that_is_no_table_is_refused(folder: Path) -> None:
+    with pytest.raises(SpecError, match="architecture is not a table"):
+        loaded(folder, model__architecture__x=1)
+
+
+def test_globs_and_brace_ranges_stand_for_the_files_there_are(tmp_path: Path) -> None:
+    for name in ("a-000.tar", "a-001.tar", "a-010.tar", "b.tar", "{odd}.tar", "open{.tar"):
+        (tmp_path / name).touch()
+
+    def names(pattern: str) -> list[str]:
+        return [path.name for path in expand_source(str(tmp_path / pattern))]
+
+    assert names("a-*.tar") == ["a-000.tar", "a-001.tar", "a-010.tar"]
+    assert names("a-{000..001}.tar") == ["a-000.tar", "a-001.tar"]
+    assert names("{b,a-010}.tar") == ["b.tar", "a-010.tar"]
+    assert names("{odd}.tar") == ["{odd}.tar"]
+    assert names("open{.tar") == ["open{.tar"]
+    assert names("none-*.tar") == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_folder_that_may_not_be_looked_into_is_a_missing_file(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0)
+    assert "no file or folder matches" in error(folder, MINIMAL.replace("pairs.csv", "closed/pairs.csv"))
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "is_file"),
+    [("laion2b_s34b_b79k", False), ("a.pt", True), ("a.safetensors", True), ("./a", True), (None, False)],
+)
+def test_a_checkpoint_file_is_told_from_a_tag(pretrained: str | None, is_file: bool) -> None:
+    assert (checkpoint_path(pretrained) is not None) == is_file
+
+
+def test_a_spec_whose_files_are_gone_can_still_be_read(folder: Path) -> None:
+    spec = loaded(folder)
+    path = written(folder, dump_spec(spec))
+    (folder / "pairs.csv").unlink()
+    assert read_spec(path) == spec
