@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -74,6 +74,7 @@ def test_the_balanced_accuracy_is_the_best_over_all_thresholds(scores: Floats, m
     assert found(member, scores).balanced_accuracy == pytest.approx(by_hand)
 
 
+@settings(max_examples=40)
 @given(scores=arrays(np.float64, 250, elements=st.integers(0, 60).map(float)), members=st.integers(50, 150))
 def test_the_true_positive_rate_is_the_highest_that_keeps_the_false_positive_rate_at_or_below_the_point(
     scores: Floats, members: int

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tui_mia.embedded import Block
 from tui_mia.runs.directory import replace_with_table
+from tui_mia.runs.tables import TABLES
 
 REJECTS = pa.schema([("source", pa.string()), ("key", pa.string()), ("reason", pa.string())])
 
@@ -21,14 +22,7 @@ def samples_schema(views: int, dimension: int) -> pa.Schema:
     """One row a sample: what it is, its 1 + K similarities, its two embeddings of D numbers."""
     return pa.schema(
         [
-            ("sample_id", pa.string()),
-            ("key", pa.string()),
-            ("source", pa.string()),
-            ("caption", pa.string()),
-            ("member", pa.bool_()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("metadata", pa.string()),
+            *(column for column in TABLES["samples"] if column.name != "pool"),
             ("similarities", pa.list_(pa.float32(), 1 + views)),
             ("image_embedding", pa.list_(pa.float32(), dimension)),
             ("text_embedding", pa.list_(pa.float32(), dimension)),
