@@ -18,8 +18,8 @@ from PIL import Image
 from tui_mia.demo import sample_world
 from tui_mia.runs import RunDirectory
 
-# Read when the hub's client is imported: nothing here needs the network, or waits for it.
-os.environ["HF_HUB_OFFLINE"] = "1"
+# Both are read when a library is loaded: nothing here waits for the network, and no thread spins while it waits.
+os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 SMALL_AUDIT = """
 [model]
@@ -49,10 +49,9 @@ seeds = 1
 
 @pytest.fixture(scope="session", autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests wait for no device that another audit of this machine holds, and for no spinning thread."""
+    """Tests wait for no device that another audit of this machine holds, and see no setting of its user."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
         for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
             patch.delenv(name, raising=False)
         yield

@@ -58,8 +58,8 @@ def _run(directory: RunDirectory, report: Reporter) -> Finished:
     except SpecError as error:
         return Finished("failed", str(error), report.seconds)
     except Exception as error:
-        if signal.getsignal(signal.SIGTERM) is not _cancel:
-            raise Cancelled from error  # as C code that was interrupted puts it
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+            raise Cancelled from error  # C code that is interrupted may raise an error of its own
         traceback.print_exc()
         return Finished(
             "failed", f"{type(error).__name__}: {error} (the whole of it is in {directory.log_path})"

@@ -65,13 +65,11 @@ def log_odds(model: nn.Module, samples: NDArray[np.float32]) -> NDArray[np.float
     return result
 
 
-@pytest.mark.parametrize("signal", [0.0, 1.0])
-def test_seeds_trained_side_by_side_learn_what_each_learns_alone_and_keep_their_best_epoch(
-    signal: float,
-) -> None:
-    features, labels = noisy(300, signal)
+def test_seeds_trained_side_by_side_learn_what_each_learns_alone_and_keep_their_best_epoch() -> None:
+    # Seed 4 is out of patience after epoch 5, and would do better in epoch 6, while seed 3 still learns.
+    features, labels = noisy(200, 2.0)
     samples = np.random.default_rng(1).normal(size=(50, 8)).astype(np.float32)
-    seeds = [0, 1, 2]
+    seeds = [0, 3, 4]
     alone = [train_one(features, labels, seed) for seed in seeds]
     # Or the comparison would not show that the best epoch is kept, and that a seed waits for the others.
     assert all(best < last for _, best, last in alone)

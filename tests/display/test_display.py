@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tui_mia.display import choose_display, printable
+from tui_mia.display import choose_display, print_rows, printable
 from tui_mia.display.data import write_csv, write_json
 from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
 from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, Skipped, Started
@@ -23,7 +23,7 @@ def test_nothing_that_a_terminal_might_obey_is_left(text: str) -> None:
     shown = printable(text)
     left = {unicodedata.category(character) for character in shown if character not in "\u200c\u200d"}
     assert not left & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-    assert shown.encode()
+    assert shown.encode().decode() == shown
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_nothing_that_a_terminal_might_obey_is_left(text: str) -> None:
         "кошка",
         "نقطة",
         "क्षि",
-        "می\u200cخواهم",
+        "می\u200cخواهم",  # noqa: RUF001
         "👩\u200d👩\u200d👧 🐈\u200d⬛ 🇫🇷",
     ],
 )
@@ -167,6 +167,15 @@ def test_a_quiet_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     display.show(Note("b", "warning"))
     display.close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_rows_to_look_at_show_hostile_text_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(["[bold]y"], [("\x1b[2J[red]x",), (None,), (0.123456789,)])
+    shown = capsys.readouterr().out
+    assert next(line.strip() for line in shown.splitlines() if line.strip()) == "[bold]y"
+    assert r"\x1b[2J[red]x" in shown
+    assert "0.123457" in shown
+    assert "\x1b" not in shown
 
 
 def test_rows_for_a_program_are_csv_or_json(capsys: pytest.CaptureFixture[str]) -> None:

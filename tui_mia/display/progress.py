@@ -101,10 +101,9 @@ class LiveDisplay:
         if isinstance(event, ProgressEvent):
             if self._task is None:
                 self._bar.start()
-                self._task = self._bar.add_task(event.phase, total=1.0, figures="")
-            self._bar.update(
-                self._task, description=event.phase, completed=event.fraction, figures=_figures(event)
-            )
+                self._task = self._bar.add_task("", total=1.0, figures="")
+            phase = printable(event.phase)
+            self._bar.update(self._task, description=phase, completed=event.fraction, figures=_figures(event))
         elif line := _narrate(event):
             self.say(line)
 

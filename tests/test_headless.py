@@ -1,0 +1,246 @@
+"""A run from a terminal: cancelled, resumed, and landed late."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tui_mia.display.progress import QuietDisplay
+from tui_mia.exit_codes import ExitCode
+from tui_mia.headless import open_again
+from tui_mia.landing import land, land_left_behind
+from tui_mia.runs import Finished, Launched, RunDirectory, RunDirectoryError, RunState
+from tui_mia.runs.directory import runs_folder
+from tui_mia.store import DatabaseLocked, list_runs, summarise
+
+DEADLINE_SECONDS = 60
+
+# The terminal that a session leader opens first becomes its own: Ctrl+C in it is a SIGINT to what runs there.
+IN_A_TERMINAL = """
+import os, sys
+terminal = os.open(sys.argv[1], os.O_RDWR)
+for descriptor in (0, 2):
+    os.dup2(terminal, descriptor)
+os.execv(sys.executable, [sys.executable, "-m", "tui_mia", *sys.argv[2:]])
+"""
+
+
+class Terminal:
+    """A command in a terminal of its own; what it shows there is kept, and its stdout apart from it."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", IN_A_TERMINAL, os.ttyname(theirs), *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=environment,
+        )
+        self.shown = b""
+        self._theirs = theirs
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def press_control_c(self) -> None:
+        os.write(self._ours, b"\x03")
+
+    def close(self) -> str:
+        """What it printed on stdout, once it has ended."""
+        try:
+            printed = self.process.communicate(timeout=DEADLINE_SECONDS)[0]
+        finally:
+            self.process.kill()
+            os.close(self._theirs)
+            self._reader.join(DEADLINE_SECONDS)
+            os.close(self._ours)
+        return printed
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # nobody holds the other end any more
+            while read := os.read(self._ours, 65536):
+                self.shown += read
+
+
+def wait_for(condition: Any) -> None:
+    """Look again and again, up to a deadline."""
+    waiting, deadline = threading.Event(), time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        waiting.wait(0.01)
+
+
+@pytest.fixture
+def large_audit(tmp_path: Path, world: Path) -> list[str]:
+    """The arguments of an audit of some seconds, in three shards."""
+    spec = tmp_path / "audit.toml"
+    spec.write_text(
+        f'[model]\narchitecture = "local-dir:{world}/models/target"\n[pools.candidates]\n'
+        f'source = ["{world}/nonmembers.tar", "{world}/general.tar", "{world}/candidates.tar"]\n'
+        "limit = 1100\n[attacks.csa]\n[run]\nbatch_size = 16\n"
+        f'[output]\ndatabase = "{tmp_path}/audits.duckdb"\n'
+    )
+    return ["run", str(spec)]
+
+
+def test_control_c_cancels_within_two_seconds_and_the_same_command_goes_on(
+    large_audit: list[str], tmp_path: Path
+) -> None:
+    database = tmp_path / "audits.duckdb"
+    terminal = Terminal(*large_audit, "--json")
+    wait_for(lambda: list(runs_folder(database).glob("*/parts/candidates-000000.parquet")))
+    asked = time.time()
+    terminal.press_control_c()
+    printed = terminal.close()
+    ended = time.time()
+    assert terminal.process.returncode == ExitCode.INTERRUPTED
+    (folder,) = runs_folder(database).iterdir()
+    directory = RunDirectory.open(folder)
+    finished = RunState.of(directory.events()).finished
+    assert finished is not None
+    assert finished.status == "cancelled"
+    assert finished.time - asked < 2
+    assert ended - asked < 4  # with the landing, and Python's own end, on a machine that is busy
+    assert not directory.is_running()
+    assert summarise(database, directory.run_id).run.status == "cancelled"
+    assert '"status": "cancelled"' in printed
+
+    kept = {path: path.stat().st_mtime_ns for path in directory.parts.glob("candidates-*.parquet")}
+    assert 0 < len(kept) < 3
+    terminal = Terminal(*large_audit)
+    printed = terminal.close()
+    assert terminal.process.returncode == ExitCode.DONE, terminal.shown
+    assert f"resuming run {directory.run_id} of the same spec".encode() in terminal.shown
+    assert b"\x1b[?25h" in terminal.shown
+    assert f"{directory.run_id}: done" in printed
+    assert "\x1b" not in printed
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
+    (overview,) = list_runs(database)
+    assert (overview.run.status, overview.samples) == ("done", {"candidates": 1100})
+
+
+def test_sigterm_before_the_worker_is_ready_cancels_too(large_audit: list[str], tmp_path: Path) -> None:
+    """As early as there is something to cancel: the worker is still importing."""
+    command = [sys.executable, "-m", "tui_mia", *large_audit, "--quiet"]
+    front_end = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    folder = runs_folder(tmp_path / "audits.duckdb")
+    wait_for(lambda: any(path.read_text() for path in folder.glob("*/pid")))
+    front_end.terminate()
+    error = front_end.communicate(timeout=DEADLINE_SECONDS)[1]
+    assert front_end.returncode == ExitCode.INTERRUPTED, error
+    (run,) = folder.iterdir()
+    assert error == f"tui-mia: run {run.name} was cancelled; the same command goes on with it\n"
+    assert not RunDirectory(run).is_running()
+    assert list_runs(tmp_path / "audits.duckdb")[0].run.status == "cancelled"
+
+
+@pytest.fixture
+def left_behind(finished_run: Any, tmp_path: Path) -> RunDirectory:
+    """A run that finished while no front end was there."""
+    database = tmp_path / "audits.duckdb"
+    directory = RunDirectory(runs_folder(database) / finished_run.run_id)
+    shutil.copytree(finished_run.directory.path, directory.path)
+    directory.landed_path.unlink()
+    return directory
+
+
+def test_a_run_that_finished_on_its_own_lands_with_the_next_command(left_behind: RunDirectory) -> None:
+    database = left_behind.database
+    (message,) = land_left_behind(database)
+    assert message == f"run {left_behind.run_id} had finished on its own and is in the database now"
+    assert [overview.run.run_id for overview in list_runs(database)] == [left_behind.run_id]
+    assert land_left_behind(database) == []
+
+
+def test_a_run_lands_after_its_inputs_are_gone(left_behind: RunDirectory) -> None:
+    text = left_behind.spec_path.read_text()
+    left_behind.spec_path.write_text(text.replace("candidates.tar", "gone.tar"))
+    assert len(land_left_behind(left_behind.database)) == 1
+    assert len(list_runs(left_behind.database)) == 1
+
+
+def test_a_later_attempt_lands_again(left_behind: RunDirectory) -> None:
+    land(left_behind)
+    left_behind.append(Launched())
+    assert land_left_behind(left_behind.database) == []
+    left_behind.append(Finished("failed", "later"))
+    assert len(land_left_behind(left_behind.database)) == 1
+    (overview,) = list_runs(left_behind.database)
+    assert (overview.run.status, overview.run.error) == ("failed", "later")
+
+
+def test_one_run_that_cannot_land_keeps_nobody_from_the_others(left_behind: RunDirectory) -> None:
+    broken = RunDirectory(left_behind.path.with_name("00000000-broken\x1b"))
+    shutil.copytree(left_behind.path, broken.path)
+    broken.spec_path.write_text("[model")
+    first, second = land_left_behind(left_behind.database)
+    assert "can't be put into the database" in first
+    assert "is not valid TOML" in first
+    assert "is in the database now" in second
+    assert len(list_runs(left_behind.database)) == 1
+
+
+def test_a_run_that_has_not_finished_is_not_landed(left_behind: RunDirectory) -> None:
+    left_behind.append(Launched())
+    assert land_left_behind(left_behind.database) == []
+    with pytest.raises(RunDirectoryError, match=r"has not finished; go on with it: tui-mia resume"):
+        land(left_behind)
+
+
+HOLD = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def held(database: Path) -> Iterator[None]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    try:
+        yield
+    finally:
+        child.communicate("\n")
+
+
+def test_a_database_that_is_held_leaves_the_run_as_it_is_and_says_how_to_finish(
+    left_behind: RunDirectory, tui_mia: Any
+) -> None:
+    land(left_behind)
+    left_behind.landed_path.unlink()
+    with held(left_behind.database):
+        with pytest.raises(DatabaseLocked, match=f"tui-mia ingest .*{left_behind.run_id}"):
+            land(left_behind, wait_seconds=0.2)
+        assert not left_behind.landed_path.exists()
+    completed = tui_mia("ingest", left_behind.path)
+    assert completed.returncode == ExitCode.DONE, completed.stderr
+    assert completed.stdout == ""
+    assert completed.stderr == f"run {left_behind.run_id} is in {left_behind.database}\n"
+    assert len(list_runs(left_behind.database)) == 1
+
+
+def test_a_run_whose_inputs_have_changed_is_not_resumed(left_behind: RunDirectory) -> None:
+    assert open_again(left_behind, QuietDisplay()) == left_behind
+    left_behind.inputs_path.write_text("as they were")
+    with pytest.raises(RunDirectoryError, match=r"input files have changed since; start afresh: .*--new"):
+        open_again(left_behind, QuietDisplay())
