@@ -97,9 +97,8 @@ def report(folder: Path, front_end_peak: int) -> None:
     print(f"pairs                              {pairs:,}, {document['rejects']:,} rejected")
     print(f"seconds a phase                    {document['seconds']}")
     print(f"worker, encoding, 10 % to 55 %     {first / 2**20:,.0f} MB at most")
-    print(
-        f"worker, encoding, 55 % to 100 %    {second / 2**20:,.0f} MB at most ({second / first:.3f} of the former)"
-    )
+    ratio = f"{second / first:.3f} of the former"
+    print(f"worker, encoding, 55 % to 100 %    {second / 2**20:,.0f} MB at most, {ratio}")
     print(f"worker, whole run                  {after / 2**20:,.0f} MB at most")
     print(f"largest process of the run         {front_end_peak / 2**20:,.0f} MB at most")
 

@@ -18,7 +18,7 @@ from PIL import Image
 from tui_mia.demo import sample_world
 from tui_mia.runs import RunDirectory
 
-# Both are read when a library is loaded: nothing here waits for the network, and no thread spins while it waits.
+# Read when a library is loaded: nothing here waits for the network, and no thread spins while it waits.
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 SMALL_AUDIT = """

@@ -332,3 +332,13 @@ def test_help_is_quick_because_it_loads_nothing_heavy() -> None:
     for command in ("run", "demo", "init", "runs", "show", "query", "export", "delete", "resume", "ingest"):
         assert command in completed.stdout
         assert asked(command, "--help")
+
+
+def test_runs_names_a_run_that_was_cut_off_and_how_to_go_on(database: Path, tui_mia: TuiMia) -> None:
+    cut_off = runs_folder(database) / "20200101-000000-dead"
+    cut_off.mkdir()
+    (finished,) = (path for path in runs_folder(database).iterdir() if path != cut_off)
+    shutil.copy(finished / "spec.toml", cut_off)
+    completed = tui_mia("runs", "--db", database)
+    assert completed.returncode == ExitCode.DONE
+    assert "tui-mia resume 20200101-000000-dead" in completed.stderr

@@ -91,6 +91,7 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
 
 def _load(spec: AuditSpec, report: Reporter) -> TargetModel:
     model = load_target(spec.model)
+    report.device = str(model.device)
     if model.device.type == "cuda":
         report.device_memory = lambda: int(torch.cuda.max_memory_allocated(model.device))
     report.tell(

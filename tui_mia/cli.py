@@ -135,6 +135,7 @@ def init(
 def runs(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
     """List the runs in the database, newest first."""
     from tui_mia.display import print_runs
+    from tui_mia.landing import unfinished
     from tui_mia.store import list_runs
 
     _land(db)
@@ -143,6 +144,8 @@ def runs(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
         _print_json([overview.document() for overview in overviews])
     else:
         print_runs(overviews)
+    for message in unfinished(db):
+        _say(message)
 
 
 @app.command()

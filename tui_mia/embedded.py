@@ -32,11 +32,15 @@ class Block:
 class Pool(Protocol):
     """A pool of n samples: all its similarities at hand, its embeddings to be had by row.
 
-    `keys` are [n] uint64 from the samples' ids: an order that depends on content alone.
+    `keys` and `image_keys` are [n] uint64 hashes of the pair and of its image
+    alone: an order and a grouping that depend on nothing but content.
     """
 
     @property
     def keys(self) -> NDArray[np.uint64]: ...
+
+    @property
+    def image_keys(self) -> NDArray[np.uint64]: ...
 
     @property
     def similarities(self) -> NDArray[np.float32]: ...
@@ -56,6 +60,10 @@ class Subset:
     @property
     def keys(self) -> NDArray[np.uint64]:
         return self.pool.keys[self.rows]
+
+    @property
+    def image_keys(self) -> NDArray[np.uint64]:
+        return self.pool.image_keys[self.rows]
 
     @property
     def similarities(self) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui_mia.runs import RunDirectory, RunDirectoryError, RunState
+from tui_mia.runs import Finished, RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.directory import replace_with_text, runs_folder
 from tui_mia.store import DatabaseLocked, RunRow, StoreError, ingest
 from tui_mia.store.connect import WAIT_SECONDS
@@ -46,16 +46,27 @@ def land_left_behind(database: Path) -> list[str]:
     return told
 
 
+def unfinished(database: Path) -> list[str]:
+    """What to tell the user of each run that the database can't have yet, because it has not finished."""
+    told = []
+    for folder in sorted(runs_folder(database.resolve()).glob("*/")):
+        directory = RunDirectory(folder)
+        if directory.spec_path.is_file() and not isinstance(directory.last_event(), Finished):
+            state = "is going on" if directory.is_running() else "was cut off"
+            told.append(f"run {directory.run_id} {state}; follow it: tui-mia resume {directory.run_id}")
+    return told
+
+
 def _is_left_behind(directory: RunDirectory) -> bool:
-    if not directory.spec_path.is_file() or directory.is_running():
+    last = directory.last_event()
+    if not directory.spec_path.is_file() or directory.is_running() or not isinstance(last, Finished):
         return False
-    row_time = _finished_at(RunState.of(directory.events()))
     landed = directory.landed_path.read_text() if directory.landed_path.exists() else ""
-    return row_time is not None and landed != str(row_time)
+    return landed != str(_finished_at(last))
 
 
-def _finished_at(state: RunState) -> datetime | None:
-    return datetime.fromtimestamp(state.finished.time, UTC) if state.finished else None
+def _finished_at(finished: Finished) -> datetime:
+    return datetime.fromtimestamp(finished.time, UTC)
 
 
 def _run_row(directory: RunDirectory) -> RunRow:
@@ -70,7 +81,7 @@ def _run_row(directory: RunDirectory) -> RunRow:
         status=state.finished.status,
         created_at=directory.created_at,
         started_at=datetime.fromtimestamp(started.time, UTC) if started else None,
-        finished_at=_finished_at(state),
+        finished_at=_finished_at(state.finished),
         architecture=spec.model.architecture,
         pretrained=spec.model.pretrained,
         precision=f"{spec.model.precision} ({loaded.number_format})" if loaded else spec.model.precision,

@@ -19,6 +19,12 @@ class MemoryPool:
 
     keys: NDArray[np.uint64]
     block: Block
+    images: NDArray[np.uint64] | None = None
+
+    @property
+    def image_keys(self) -> NDArray[np.uint64]:
+        """Every pair has an image of its own, unless `images` says otherwise."""
+        return self.keys if self.images is None else self.images
 
     @property
     def similarities(self) -> NDArray[np.float32]:
@@ -40,10 +46,12 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 def pool_of() -> Callable[..., Pool]:
     """A pool of a block, with keys by its content or as given."""
 
-    def pool_of(block: Block, keys: NDArray[np.uint64] | None = None) -> Pool:
+    def pool_of(
+        block: Block, keys: NDArray[np.uint64] | None = None, images: NDArray[np.uint64] | None = None
+    ) -> Pool:
         rows = np.concatenate([block.image, block.text], axis=1)
         digests = b"".join(hashlib.sha256(row.tobytes()).digest()[:8] for row in rows)
-        return MemoryPool(np.frombuffer(digests, dtype=np.uint64) if keys is None else keys, block)
+        return MemoryPool(np.frombuffer(digests, dtype=np.uint64) if keys is None else keys, block, images)
 
     return pool_of
 

@@ -116,6 +116,22 @@ def test_there_are_five_folds_by_content_of_about_the_same_size(
     np.testing.assert_array_equal(scoring.folds_of(shuffled(pool, order)), folds[order])
 
 
+def test_captions_of_one_image_stay_in_one_fold_and_one_half(
+    pool_of: Callable[..., Pool], make_pool: MakePool
+) -> None:
+    pairs = make_pool(1, 500)
+    images = np.repeat(np.random.default_rng(0).integers(0, 2**63, 100, dtype=np.uint64), 5)
+    captioned = pool_of(pairs.take(np.arange(500)), pairs.keys, images)
+    folds = scoring.folds_of(captioned).reshape(100, 5)
+    assert (folds == folds[:, :1]).all()
+    assert set(folds[:, 0].tolist()) == {0, 1, 2, 3, 4}
+    spy = Spy(needs=frozenset({"nonmembers", "general"}))
+    only(run([spy], captioned, make_pool(2, 200)))
+    halves = {frozenset(known.general.image_keys.tolist()) for known in spy.fits if known.general is not None}
+    first, second = halves
+    assert not first & second
+
+
 def test_an_attack_is_fitted_once_a_fold_and_never_scores_what_it_was_fitted_to(make_pool: MakePool) -> None:
     candidates, nonmembers, general = make_pool(1, 300), make_pool(2, 200), make_pool(3, 100)
     spy = Spy()
@@ -305,7 +321,12 @@ def test_no_attack_is_ever_given_a_label() -> None:
     assert names(Block) == {"similarities", "image", "text"}
     assert names(Known) == {"nonmembers", "general", "bank", "logit_scale", "seed"}
     assert names(AttackPools) == {"candidates", "nonmembers", "general", "bank"}
-    assert {name for name in vars(Pool) if not name.startswith("_")} == {"keys", "similarities", "take"}
+    assert {name for name in vars(Pool) if not name.startswith("_")} == {
+        "image_keys",
+        "keys",
+        "similarities",
+        "take",
+    }
 
 
 # The same again

@@ -101,7 +101,7 @@ def test_a_live_display_shows_the_same(terminal: Console) -> None:
 
 def test_a_live_display_leaves_the_cursor_visible(terminal: Console) -> None:
     display = LiveDisplay(terminal)
-    display.show(Progress("encode", 0.5, 100, 2, 50.0, 3.0, "candidates", 2**30, None))
+    display.show(Progress("encode", 0.5, 100, 2, 50.0, 3.0, "candidates", "cpu", 2**30, None))
     display.close()
     display.close()
     shown = sent(terminal)

@@ -129,7 +129,9 @@ def test_a_pool_is_read_back_by_row_over_all_its_parts(
     assert np.array_equal(alone.take(np.arange(6)).image, everything.image[12:18])
     assert np.array_equal(alone.keys, pool.keys[12:18])
     assert pool.keys.dtype == np.uint64
-    assert [f"{key:016x}" for key in pool.keys] == [id_[:16] for id_ in pool.sample_ids.to_pylist()]
+    ids = pool.sample_ids.to_pylist()
+    assert [f"{key:016x}" for key in pool.keys] == [id_[16:] for id_ in ids]
+    assert [f"{key:016x}" for key in pool.image_keys] == [id_[:16] for id_ in ids]
 
 
 def test_a_pool_without_samples_is_empty(tmp_path: Path) -> None:

@@ -111,6 +111,12 @@ def test_an_identity_depends_on_image_and_caption_and_on_where_one_ends() -> Non
     assert len(sample_id(b"", "")) == 32
 
 
+def test_the_first_half_of_an_identity_is_of_the_image_alone() -> None:
+    one, other = sample_id(b"image", "a caption"), sample_id(b"image", "another")
+    assert one[:16] == other[:16] != sample_id(b"picture", "a caption")[:16]
+    assert one[16:] != other[16:]
+
+
 def test_the_sample_world_is_read_without_a_reject(read_pool: ReadPool) -> None:
     pairs, rejects = read_pool(source="sample_data/candidates.tar")
     assert rejects == []

@@ -11,13 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_mia.runs import Event, Finished, Launched, Loaded, Note, Progress, RunState, Skipped, Started
-from tui_mia.runs.events import append_event, decode_event, encode_event, last_attempt, read_events
+from tui_mia.runs.events import (
+    append_event,
+    decode_event,
+    encode_event,
+    last_attempt,
+    read_events,
+    read_last_event,
+)
 
 EVENTS: list[Event] = [
     Launched(),
     Started(17, {"torch": "2"}),
     Loaded("cuda:0", "fp16", "a", "b", "c"),
-    Progress("encode", 0.25, 10, 1, 3.5, 2.0, "candidates", 2**30, None),
+    Progress("encode", 0.25, 10, 1, 3.5, 2.0, "candidates", "cuda:0", 2**30, None),
     Note("watch\x1b[2J out\n[bold]", "warning"),
     Skipped("wsa", "needs known non-members"),
     Finished("failed", "no\nmore", {"encode": 1.5}),
@@ -111,3 +118,14 @@ def test_a_new_attempt_forgets_how_the_one_before_ended(again: Event) -> None:
     assert state.finished is None
     assert state.skipped == {}
     assert state.notes == ()
+
+
+def test_the_newest_event_is_read_from_the_end_past_a_line_that_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    assert read_last_event(path) is None
+    for event in EVENTS:
+        append_event(path, event)
+    assert read_last_event(path) == EVENTS[-1]
+    with path.open("a") as file:
+        file.write('{"event": "prog')
+    assert read_last_event(path) == EVENTS[-1]

@@ -1,10 +1,10 @@
 """Runs attacks over folds: nothing is scored by what was fitted to it.
 
-The known non-members are cut into five folds by the hash of their content. An
-attack is fitted once a fold, without that fold. A known non-member is scored by
-the fit that left it out, a candidate by the mean over all fits, and its p-value
-compares it with the known non-members within each fold (cross-conformal
-prediction, Vovk 2015).
+The known non-members are cut into five folds by the hash of their images, so
+that the captions of one image stay together. An attack is fitted once a fold,
+without that fold. A known non-member is scored by the fit that left it out, a
+candidate by the mean over all fits, and its p-value compares it with the known
+non-members within each fold (cross-conformal prediction, Vovk 2015).
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def run_attacks(
 
 
 def folds_of(pool: Pool) -> NDArray[np.int64]:
-    """The fold of each sample, 0 to 4: [n], by content alone."""
-    return (pool.keys % np.uint64(FOLDS)).astype(np.int64)
+    """The fold of each sample, 0 to 4: [n], by its image alone."""
+    return (pool.image_keys % np.uint64(FOLDS)).astype(np.int64)
 
 
 def _lacking(attack: Attack, pools: AttackPools) -> str | None:
@@ -245,7 +245,7 @@ def _groups_of(pool: Pool, fits: _Fits) -> NDArray[np.int64]:
 
 def _halves_of(pool: Pool) -> NDArray[np.int64]:
     # Other bits than the folds', so that the two are independent.
-    return ((pool.keys >> np.uint64(32)) % np.uint64(2)).astype(np.int64)
+    return ((pool.image_keys >> np.uint64(32)) % np.uint64(2)).astype(np.int64)
 
 
 def _blocks(length: int) -> list[NDArray[np.int64]]:

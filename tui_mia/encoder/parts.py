@@ -31,7 +31,12 @@ def samples_schema(views: int, dimension: int) -> pa.Schema:
 
 
 def sample_keys(sample_ids: Sequence[str]) -> NDArray[np.uint64]:
-    """The first 64 bits of each sample id: [n] uint64."""
+    """The half of each sample id that is of the pair: [n] uint64."""
+    return np.array([int(sample_id[16:], 16) for sample_id in sample_ids], dtype=np.uint64)
+
+
+def image_keys(sample_ids: Sequence[str]) -> NDArray[np.uint64]:
+    """The half of each sample id that is of the image alone: [n] uint64."""
     return np.array([int(sample_id[:16], 16) for sample_id in sample_ids], dtype=np.uint64)
 
 
@@ -88,6 +93,10 @@ class EncodedPool:
     @cached_property
     def keys(self) -> NDArray[np.uint64]:
         return np.concatenate([sample_keys(chunk.to_pylist()) for chunk in self.sample_ids.chunks])
+
+    @cached_property
+    def image_keys(self) -> NDArray[np.uint64]:
+        return np.concatenate([image_keys(chunk.to_pylist()) for chunk in self.sample_ids.chunks])
 
     def __len__(self) -> int:
         return int(self._starts[-1])

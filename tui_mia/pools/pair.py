@@ -61,12 +61,11 @@ class Shard:
 
 
 def sample_id(image: bytes, caption: str) -> str:
-    """Identify a pair by content: 128 bits of SHA-256 over image bytes and caption, as 32 hex digits.
+    """Identify a pair by content, in 32 hex digits.
 
-    The length of the image goes first, so that no two different pairs share
-    the bytes that are hashed.
+    The first 16 are 64 bits of SHA-256 over the image bytes, so that samples
+    that share an image can be told; the last 16 are over image and caption.
     """
-    digest = hashlib.sha256(len(image).to_bytes(8, "little"))
-    digest.update(image)
-    digest.update(caption.encode())
-    return digest.hexdigest()[:32]
+    image_digest = hashlib.sha256(image)
+    pair_digest = hashlib.sha256(image_digest.digest() + caption.encode())
+    return image_digest.hexdigest()[:16] + pair_digest.hexdigest()[:16]

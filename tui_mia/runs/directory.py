@@ -27,7 +27,7 @@ from typing import IO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tui_mia.runs.events import Event, append_event, read_events
+from tui_mia.runs.events import Event, append_event, read_events, read_last_event
 from tui_mia.spec import AuditSpec, SpecError, dump_spec, read_spec
 
 RUNS_SUFFIX: Final = ".runs"
@@ -125,12 +125,12 @@ class RunDirectory:
     def events(self) -> list[Event]:
         return read_events(self.events_path)
 
+    def last_event(self) -> Event | None:
+        """The newest event, from the end of a journal that may be long."""
+        return read_last_event(self.events_path)
+
     def append(self, event: Event) -> None:
         append_event(self.events_path, event)
-
-    def write_table(self, name: str, table: pa.Table) -> None:
-        """Write one of the run's tables whole."""
-        replace_with_table(self.tables / f"{name}.parquet", table)
 
     def log_tail(self, lines: int = 10) -> str:
         """The end of what the worker printed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -59,6 +60,7 @@ class Progress:
     per_second: float | None = None
     eta_seconds: float | None = None
     pool: str | None = None
+    device: str | None = None
     memory_bytes: int | None = None
     device_memory_bytes: int | None = None
     time: float = field(default_factory=time.time)
@@ -93,6 +95,7 @@ class Finished:
 
 
 Event: TypeAlias = Launched | Started | Loaded | Progress | Note | Skipped | Finished
+_LONGEST_LINE = 2**20
 _KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind for kind in (Launched, Started, Loaded, Progress, Note, Skipped, Finished)
 }
@@ -132,6 +135,20 @@ def last_attempt(path: Path) -> int:
                 begin = position
             position += len(line)
     return begin
+
+
+def read_last_event(path: Path) -> Event | None:
+    """The newest event of a run; None where there is none yet."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(path.stat().st_size, _LONGEST_LINE), os.SEEK_END)
+            lines = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return None
+    for line in reversed(lines):
+        if (event := decode_event(line)) is not None:
+            return event
+    return None
 
 
 def append_event(path: Path, event: Event) -> None:

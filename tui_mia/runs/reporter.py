@@ -13,7 +13,7 @@ import psutil
 from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Event, Progress
 
-SECONDS_BETWEEN_EVENTS = 0.2
+SECONDS_BETWEEN_EVENTS = 0.5
 
 
 class Reporter:
@@ -21,6 +21,7 @@ class Reporter:
 
     def __init__(self, directory: RunDirectory) -> None:
         self.seconds: dict[str, float] = {}
+        self.device: str | None = None
         self.device_memory: Callable[[], int | None] = lambda: None
         self._directory = directory
         self._process = psutil.Process()
@@ -54,6 +55,7 @@ class Reporter:
             per_second=round(samples / elapsed, 2) if samples and elapsed > 0 else None,
             eta_seconds=round(elapsed * (1 - fraction) / fraction, 1) if 0 < fraction < 1 else None,
             pool=pool,
+            device=self.device,
         )
         if time.monotonic() - self._told_at >= SECONDS_BETWEEN_EVENTS:
             self._tell_progress(self._untold)
