@@ -342,3 +342,11 @@ def test_runs_names_a_run_that_was_cut_off_and_how_to_go_on(database: Path, tui_
     completed = tui_mia("runs", "--db", database)
     assert completed.returncode == ExitCode.DONE
     assert "tui-mia resume 20200101-000000-dead" in completed.stderr
+
+
+def test_the_same_spec_again_gives_the_same_bytes(finished_run: Any, tmp_path: Path, tui_mia: TuiMia) -> None:
+    again = tui_mia("run", finished_run.spec_path, "--db", tmp_path / "again.duckdb", "--json")
+    second = RunDirectory.open(Path(json.loads(again.stdout)["run_directory"]))
+    for table in ("scores", "similarities"):
+        first_bytes = (finished_run.directory.tables / f"{table}.parquet").read_bytes()
+        assert (second.tables / f"{table}.parquet").read_bytes() == first_bytes
