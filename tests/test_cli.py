@@ -66,7 +66,7 @@ def test_run_json_prints_one_document_and_nothing_else(finished_run: Any) -> Non
     assert Path(document["run_directory"]).parent == runs_folder(finished_run.database)
     assert document["seconds"].keys() == {"start", "plan", "load", "encode", "attack", "judge", "save"}
     for figures in document["attacks"].values():
-        assert figures.keys() == {"auc", "balanced_accuracy", "tpr_at_fpr"}
+        assert figures.keys() == {"auc", "balanced_accuracy", "tpr_at_fpr", "facts"}
         assert figures["tpr_at_fpr"].keys() == {"0.1", "0.01", "0.001"}
     assert finished_run.completed.stderr == ""
 

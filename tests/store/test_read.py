@@ -129,7 +129,10 @@ def test_the_json_document_of_a_run(one_run: Path) -> None:
         "samples": {"candidates": 6, "general": 2, "nonmembers": 4},
         "rejects": 3,
         "seconds": {"encode": 2.5},
-        "attacks": {"aea": figures, "csa": figures},
+        "attacks": {
+            "aea": {**figures, "facts": {"lambda": 1.5}},
+            "csa": {**figures, "facts": {"lambda": 1.5}},
+        },
         "skipped": {},
         "error": None,
     }

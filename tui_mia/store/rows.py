@@ -115,6 +115,7 @@ class RunSummary:
                     "auc": figures.auc,
                     "balanced_accuracy": figures.balanced_accuracy,
                     "tpr_at_fpr": {**figures.tpr_at_fpr},
+                    "facts": {**figures.facts},
                 }
                 for attack, figures in self.attacks.items()
             },
