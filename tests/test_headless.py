@@ -100,7 +100,7 @@ def test_control_c_cancels_within_two_seconds_and_the_same_command_goes_on(
 ) -> None:
     database = tmp_path / "audits.duckdb"
     terminal = Terminal(*large_audit, "--json")
-    wait_for(lambda: list(runs_folder(database).glob("*/parts/candidates-000000.parquet")))
+    wait_for(lambda: list(runs_folder(database).glob("*/parts/candidates-000000-000000.parquet")))
     asked = time.time()
     terminal.press_control_c()
     printed = terminal.close()
@@ -239,7 +239,10 @@ def test_a_database_that_is_held_leaves_the_run_as_it_is_and_says_how_to_finish(
     assert len(list_runs(left_behind.database)) == 1
 
 
-def test_a_run_whose_inputs_have_changed_is_not_resumed(left_behind: RunDirectory) -> None:
+def test_a_run_that_is_done_or_whose_inputs_have_changed_is_not_resumed(left_behind: RunDirectory) -> None:
+    with pytest.raises(RunDirectoryError, match=r"is done; see it: tui-mia show"):
+        open_again(left_behind, QuietDisplay())
+    left_behind.append(Finished("failed", "out of memory"))
     assert open_again(left_behind, QuietDisplay()) == left_behind
     left_behind.inputs_path.write_text("as they were")
     with pytest.raises(RunDirectoryError, match=r"input files have changed since; start afresh: .*--new"):

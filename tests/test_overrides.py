@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tui_mia.overrides import attack_overrides, parse_assignment
+from tui_mia.overrides import attack_names, parse_assignment
 from tui_mia.spec import SpecError
 
 
@@ -34,5 +34,11 @@ def test_an_assignment_without_key_or_value_is_explained(assignment: str) -> Non
         parse_assignment(assignment)
 
 
-def test_attacks_by_name_run_as_they_are_by_default() -> None:
-    assert attack_overrides("csa, aea,") == {"attacks": {"csa": {}, "aea": {}}}
+def test_attacks_are_named_with_commas() -> None:
+    assert attack_names("csa, aea,") == ["csa", "aea"]
+
+
+@pytest.mark.parametrize("names", ["", " , "])
+def test_naming_no_attack_is_explained(names: str) -> None:
+    with pytest.raises(SpecError, match="--attacks names no attack"):
+        attack_names(names)

@@ -288,3 +288,16 @@ def test_a_spec_whose_files_are_gone_can_still_be_read(folder: Path) -> None:
     path = written(folder, dump_spec(spec))
     (folder / "pairs.csv").unlink()
     assert read_spec(path) == spec
+
+
+def test_naming_attacks_keeps_what_the_file_says_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "audit.toml"
+    (tmp_path / "a.csv").touch()
+    path.write_text(
+        '[model]\narchitecture = "x"\n[pools.candidates]\nsource = "a.csv"\n'
+        "[attacks.aea]\nviews = 3\nseed = 7\n[attacks.wsa]\nseeds = 2\n"
+    )
+    spec = load_spec(path, attacks=["csa", "aea"])
+    assert spec.attacks.requested() == ["csa", "aea"]
+    assert spec.attacks.aea is not None
+    assert (spec.attacks.aea.views, spec.attacks.aea.seed) == (3, 7)

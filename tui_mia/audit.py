@@ -1,7 +1,7 @@
-"""The main job: pools, encode, attack, judge, save.
+"""The main job: pools, encode, sort, attack, judge, save.
 
-Pairs are read from their files and told apart by content; every image is
-decoded once and encoded once a view; every attack reads the same similarities
+Pairs are read from their files; every image is decoded once and encoded once a
+view; pools are told apart by content; every attack reads the same similarities
 and embeddings, fitted out of fold; where labels are known, the scores are
 measured against them; and all of it is written to the run directory.
 """
@@ -63,8 +63,11 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     with lock, report.phase("encode"):
         batch_size = spec.run.batch_size or BATCH_SIZE[model.device.type]
         encode_pools(spec, shards, model, batch_size, directory.parts, report.progress)
-    with report.phase("attack"):
+    with report.phase("sort"):
         pools = _pools(spec, directory, report)
+        write_samples(directory.tables, list(pools.values()))
+        _require_samples(pools)
+    with report.phase("attack"):
         outcome = run_attacks(
             attacks,
             AttackPools(
@@ -80,11 +83,10 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     with report.phase("judge"):
         found = _judge(pools["candidates"], outcome.scores)
     with report.phase("save"):
-        write_samples(directory.tables, list(pools.values()))
         write_scores(directory.tables, pools, outcome.scores)
         write_metrics(directory.tables, outcome.scores, found)
     for attack, reason in {**outcome.skipped, **outcome.failed}.items():
-        report.tell(Skipped(attack, reason))
+        report.tell(Skipped(attack, reason.removeprefix(f"{attack}: ")))
     if outcome.failed:
         raise AuditError("\n".join(outcome.failed.values()))
 
@@ -108,18 +110,19 @@ def _load(spec: AuditSpec, report: Reporter) -> TargetModel:
 
 def _pools(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> dict[str, AuditPool]:
     """The encoded pools, told apart by content."""
-    rejects = {name: read_rejects(directory.parts, name) for name in spec.pool_specs()}
-    encoded = {}
-    for name in spec.pool_specs():
-        encoded[name] = EncodedPool(part_paths(directory.parts, name))
-        _require_samples(name, len(encoded[name]), rejects[name]["reason"].to_pylist())
+    encoded = {name: EncodedPool(part_paths(directory.parts, name)) for name in spec.pool_specs()}
     overlaps = keep_apart({name: pool.sample_ids for name, pool in encoded.items()})
     for pool, overlap in overlaps.items():
-        _require_samples(pool, int(overlap.keep.sum()), list(overlap.reasons.values()))
         for reason, count in Counter(overlap.reasons.values()).most_common():
             report.tell(Note(f"{pool}: {count} left out: {reason}", "warning"))
     return {
-        name: AuditPool(name, ", ".join(pool_spec.source), encoded[name], overlaps[name], rejects[name])
+        name: AuditPool(
+            name=name,
+            source=", ".join(pool_spec.source),
+            encoded=encoded[name],
+            overlap=overlaps[name],
+            rejects=read_rejects(directory.parts, name),
+        )
         for name, pool_spec in spec.pool_specs().items()
     }
 
@@ -128,15 +131,14 @@ def _kept(pools: Mapping[str, AuditPool], name: str) -> Subset | None:
     return pools[name].kept if name in pools else None
 
 
-def _require_samples(pool: str, samples: int, reasons: list[str]) -> None:
-    if samples == 0:
-        most = Counter(reasons).most_common(1)
-        why = (
-            f"; all {len(reasons)} entries were rejected, most often: {most[0][0]}"
-            if most
-            else "; it is empty"
-        )
-        raise AuditError(f"pools.{pool}: nothing usable{why}")
+def _require_samples(pools: Mapping[str, AuditPool]) -> None:
+    for pool in pools.values():
+        if not pool.overlap.keep.any():
+            reasons = [*pool.rejects["reason"].to_pylist(), *pool.overlap.reasons.values()]
+            most = Counter(reasons).most_common(1)
+            rejected = f"all {len(reasons)} entries were rejected, most often: " if most else ""
+            why = f"{rejected}{most[0][0]}" if most else "it is empty"
+            raise AuditError(f"pools.{pool.name}: nothing usable; {why}")
 
 
 def _judge(candidates: AuditPool, scores: list[AttackScores]) -> Mapping[str, Figures | None]:

@@ -6,7 +6,9 @@ stdout is data, stderr is narration. Imports are inside the functions, so that
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -15,6 +17,7 @@ import typer
 from tui_mia.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from tui_mia.display import Display
     from tui_mia.runs import RunDirectory
     from tui_mia.spec import AuditSpec
 
@@ -33,6 +36,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no result 
 New = Annotated[bool, typer.Option("--new", help="Start afresh, also when the same audit is unfinished.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or 'latest'.")]
 DEFAULT_DATABASE = Path("audits.duckdb")
+
+
+class SampleModel(StrEnum):
+    TARGET = "target"
+    CONTROL = "control"
+    REFERENCE = "reference"
 
 
 def main() -> NoReturn:
@@ -75,7 +84,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Audit a model: carry out AUDIT.TOML, or what the options say."""
-    from tui_mia.overrides import attack_overrides, parse_assignment
+    from tui_mia.overrides import attack_names, parse_assignment
     from tui_mia.spec import load_spec
 
     given = {
@@ -89,17 +98,15 @@ def run(
         "output.database": str(db) if db else None,
     }
     overrides: dict[str, Any] = {key: value for key, value in given.items() if value}
-    overrides |= attack_overrides(attacks) if attacks else {}
     overrides |= dict(parse_assignment(assignment) for assignment in set_ or [])
-    _audit(load_spec(spec_file, overrides), new=new, json=json, plain=plain, quiet=quiet)
+    named = None if attacks is None else attack_names(attacks)
+    _audit(load_spec(spec_file, overrides, named), new=new, json=json, plain=plain, quiet=quiet)
 
 
 @app.command()
 def demo(
     db: Database = DEFAULT_DATABASE,
-    model: Annotated[
-        str, typer.Option(help="Which model of the sample world: target, control or reference.")
-    ] = "target",
+    model: Annotated[SampleModel, typer.Option(help="Which model of the sample world.")] = SampleModel.TARGET,
     json: Json = False,
     plain: Plain = False,
     quiet: Quiet = False,
@@ -139,19 +146,19 @@ def runs(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
     from tui_mia.store import list_runs
 
     _land(db)
+    for message in unfinished(db):
+        _say(message)
     overviews = list_runs(db)
     if json:
         _print_json([overview.document() for overview in overviews])
     else:
         print_runs(overviews)
-    for message in unfinished(db):
-        _say(message)
 
 
 @app.command()
 def show(run: Run, db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
     """Show a run: what was audited, and the figures of each attack."""
-    from tui_mia.display import print_summary
+    from tui_mia.display import print_error, print_summary
     from tui_mia.store import find_run, summarise
 
     _land(db)
@@ -160,6 +167,7 @@ def show(run: Run, db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
         _print_json(summary.document())
     else:
         print_summary(summary)
+        print_error(summary)
 
 
 @app.command()
@@ -214,21 +222,20 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     """Delete a run: its rows in the database and its run directory."""
-    from tui_mia.runs import RunDirectory
-    from tui_mia.runs.directory import runs_folder
-    from tui_mia.store import delete_run, find_run
+    from tui_mia.store import DatabaseMissing, RunNotFound, delete_run
 
     _land(db)
-    run_id = find_run(db, run)
-    directory = RunDirectory(runs_folder(db.resolve()) / run_id)
+    directory = _directory(run, db)
     if directory.is_running():
-        _fail(f"run {run_id} is going on; stop it first", ExitCode.FAILED)
+        _fail(f"run {directory.run_id} is going on; stop it first", ExitCode.FAILED)
     if not yes:
-        typer.confirm(f"Delete run {run_id} and its directory?", abort=True, err=True)
-    delete_run(db, run_id)
+        typer.confirm(f"Delete run {directory.run_id} and its directory?", abort=True, err=True)
+    # A run that was cut off has a directory only; one whose directory is lost, only rows.
+    with contextlib.suppress(DatabaseMissing, RunNotFound):
+        delete_run(db, directory.run_id)
     if directory.path.is_dir():
         directory.remove()
-    _say(f"deleted {run_id}")
+    _say(f"deleted {directory.run_id}")
 
 
 @app.command()
@@ -239,12 +246,11 @@ def resume(
     plain: Plain = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with a run that was cut off, from the last part that it finished."""
-    from tui_mia.display import choose_display
+    """Go on with a run that was cut off or failed, from the last part that it finished."""
     from tui_mia.headless import open_again
 
-    display = choose_display("quiet" if json or quiet else "plain" if plain else "auto")
-    _see_through(open_again(_directory(run, db), display), json=json, plain=plain, quiet=quiet)
+    display = _display(json=json, plain=plain, quiet=quiet)
+    _see_through(open_again(_directory(run, db), display), display, json=json, quiet=quiet)
 
 
 @app.command()
@@ -263,49 +269,57 @@ def ingest(
 
 
 def _audit(spec: AuditSpec, *, new: bool, json: bool, plain: bool, quiet: bool) -> None:
-    from tui_mia.display import choose_display
     from tui_mia.headless import open_run
 
-    display = choose_display("quiet" if json or quiet else "plain" if plain else "auto")
+    display = _display(json=json, plain=plain, quiet=quiet)
     _land(Path(spec.output.database))
-    _see_through(open_run(spec, display, new=new), json=json, plain=plain, quiet=quiet)
+    _see_through(open_run(spec, display, new=new), display, json=json, quiet=quiet)
 
 
-def _see_through(directory: RunDirectory, *, json: bool, plain: bool, quiet: bool) -> None:
+def _see_through(directory: RunDirectory, display: Display, *, json: bool, quiet: bool) -> None:
     """Follow a run to its end and say how it went."""
-    from tui_mia.display import choose_display, print_summary
+    from tui_mia.display import print_summary
     from tui_mia.headless import carry_out
     from tui_mia.store import summarise
 
-    display = choose_display("quiet" if json or quiet else "plain" if plain else "auto")
+    run_id = directory.run_id
     try:
         finished = carry_out(directory, display)
     finally:
         display.close()
     if finished.status == "cancelled" and not directory.landed_path.exists():
-        _fail(f"run {directory.run_id} was cancelled; the database is in use", ExitCode.INTERRUPTED)
-    summary = summarise(directory.database, directory.run_id)
+        _fail(f"run {run_id} was cancelled; the database is in use", ExitCode.INTERRUPTED)
+    summary = summarise(directory.database, run_id)
     if json:
         _print_json(summary.document())
     elif not quiet:
         print_summary(summary)
     if finished.status == "failed":
-        _fail(f"run {directory.run_id} failed: {finished.error}", ExitCode.FAILED)
+        advice = f"`tui-mia resume {run_id}` goes on with what it had encoded"
+        _fail(f"run {run_id} failed: {finished.error}\n{advice}", ExitCode.FAILED)
     if finished.status == "cancelled":
-        _fail(f"run {directory.run_id} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
+        _fail(f"run {run_id} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
+
+
+def _display(*, json: bool, plain: bool, quiet: bool) -> Display:
+    from tui_mia.display import choose_display
+
+    return choose_display("quiet" if json or quiet else "plain" if plain else "auto")
 
 
 def _directory(run: str, db: Path) -> RunDirectory:
+    """The directory of a run that is named by its id, the start of it, `latest`, or its path."""
     from tui_mia.runs import RunDirectory, RunDirectoryError
     from tui_mia.runs.directory import runs_folder
+    from tui_mia.store import find_run
 
     if Path(run).is_dir():
         return RunDirectory.open(Path(run))
-    found = [path for path in sorted(runs_folder(db).glob("*/")) if path.name.startswith(run)]
-    if len(found) != 1:
-        how_many = "no run directory fits" if not found else f"{len(found)} run directories fit"
-        raise RunDirectoryError(f"{how_many} {run!r} in {runs_folder(db)}")
-    return RunDirectory.open(found[0])
+    folder = runs_folder(db.resolve())
+    found = [path for path in sorted(folder.glob("*/")) if run and path.name.startswith(run)]
+    if len(found) > 1:
+        raise RunDirectoryError(f"{len(found)} run directories fit {run!r} in {folder}")
+    return RunDirectory(found[0] if found else folder / find_run(db, run))
 
 
 def _land(database: Path) -> None:

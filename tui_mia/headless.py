@@ -43,6 +43,11 @@ def open_again(directory: RunDirectory, display: Display) -> RunDirectory:
             on one state of them and half on another would be no audit.
     """
     if not directory.is_running():
+        last = directory.last_event()
+        if isinstance(last, Finished) and last.status == "done":
+            raise RunDirectoryError(
+                f"run {directory.run_id} is done; see it: tui-mia show {directory.run_id}"
+            )
         if directory.inputs_path.read_text() != inputs_digest(directory.spec()):
             raise RunDirectoryError(
                 f"{directory.path}: its input files have changed since; "

@@ -24,6 +24,13 @@ def parse_assignment(assignment: str) -> tuple[str, Any]:
     return key.strip(), value
 
 
-def attack_overrides(names: str) -> dict[str, Any]:
-    """`csa,aea` as a choice of attacks, each as it is by default."""
-    return {"attacks": {name.strip(): {} for name in names.split(",") if name.strip()}}
+def attack_names(names: str) -> list[str]:
+    """`csa,aea` as names of attacks.
+
+    Raises:
+        SpecError: if it names none.
+    """
+    named = [name.strip() for name in names.split(",") if name.strip()]
+    if not named:
+        raise SpecError("--attacks names no attack; write for instance --attacks csa,aea")
+    return named

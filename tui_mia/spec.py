@@ -59,9 +59,12 @@ class PoolSpec(_Table):
     Globs and brace ranges (`part-{000..012}.tar`) are expanded.
     """
     image: str | None = None
-    """The column of the image's path or bytes (default `image`); for COCO the folder of the images."""
+    """The column of the image's path or bytes (default `image`).
+
+    In tars and folders the extension of the images, for COCO the folder they are in.
+    """
     caption: str | None = None
-    """The column or field of the caption (default `caption`)."""
+    """The column or field of the caption (default `caption`); in tars and folders also an extension."""
     member: str | list[bool] | None = None
     """The column or field of the known label (default `member`), or one true or false a source.
 
@@ -175,7 +178,7 @@ class AttacksSpec(BaseModel):
 
 class RunSpec(_Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """The seed of everything random that is not a view: folds, subsamples, classifiers."""
+    """The seed of what is drawn for WSA: subsamples and classifiers. Folds go by content, without a seed."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
     """Images a batch; by default 32 on a CPU and 256 on a GPU."""
 
@@ -219,8 +222,12 @@ class AuditSpec(_Table):
         return {name: pool for name, pool in named.items() if pool is not None}
 
 
-def load_spec(path: Path | None, overrides: Mapping[str, Any] | None = None) -> AuditSpec:
+def load_spec(
+    path: Path | None, overrides: Mapping[str, Any] | None = None, attacks: Sequence[str] | None = None
+) -> AuditSpec:
     """Read `path` (or nothing), lay `overrides` ("model.device": value) over it, and check it all.
+
+    With `attacks`, only these run, each with what the file says of it.
 
     Relative paths in the file are relative to the file, those in `overrides` to
     the current folder; in the result all are absolute.
@@ -231,6 +238,9 @@ def load_spec(path: Path | None, overrides: Mapping[str, Any] | None = None) -> 
     """
     where = str(path) if path else "options"
     written = _resolved(_read_toml(path), path.resolve().parent) if path else {}
+    if attacks is not None:
+        tables = written.get("attacks", {})
+        written["attacks"] = {name: tables.get(name, {}) for name in attacks}
     for key, value in (overrides or {}).items():
         _set_dotted(written, key, value)
     spec = _validated(where, _resolved(written, Path.cwd()))

@@ -15,7 +15,7 @@ from tui_mia.spec import AeaSpec, AttacksSpec, ModelSpec, OutputSpec, PoolSpec, 
 _EXAMPLES: dict[str, Any] = {
     "architecture": "ViT-B-32",
     "pretrained": "laion2b_s34b_b79k",
-    "image": "image",
+    "image": "jpg",
     "caption": "caption",
     "member": "member",
     "keys": "keys.txt",

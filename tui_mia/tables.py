@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tui_mia.attacks import AttackScores
 from tui_mia.embedded import Subset
 from tui_mia.encoder import EncodedPool
-from tui_mia.evidence import Figures
+from tui_mia.evidence import Figures, q_values
 from tui_mia.pools import Overlap
 from tui_mia.runs.tables import TABLES
 
@@ -71,14 +71,14 @@ def write_samples(folder: Path, pools: Sequence[AuditPool]) -> None:
 
 
 def write_scores(folder: Path, pools: Mapping[str, AuditPool], scores: Iterable[AttackScores]) -> None:
-    """Write `scores`: every candidate and known non-member, every attack."""
+    """Write `scores`: every candidate and known non-member, every attack; p- and q-values of candidates."""
     with _writer(folder, "scores") as writer:
         for attack in scores:
-            writer.write_table(
-                _score_rows(pools["candidates"], attack.attack, attack.candidates, attack.p_values)
-            )
+            rows = _score_rows(pools["candidates"], attack.attack, attack.candidates, attack.p_values)
+            writer.write_table(rows)
             if attack.nonmembers is not None:
-                writer.write_table(_score_rows(pools["nonmembers"], attack.attack, attack.nonmembers, None))
+                rows = _score_rows(pools["nonmembers"], attack.attack, attack.nonmembers, None)
+                writer.write_table(rows)
 
 
 def write_metrics(
@@ -126,8 +126,8 @@ def _score_rows(
 ) -> pa.Table:
     ids = pool.sample_ids
     nothing = pa.nulls(len(ids), pa.float64())
-    p_value = nothing if p_values is None else p_values
-    return pa.table([ids, pa.repeat(attack, len(ids)), scores, p_value, nothing], schema=TABLES["scores"])
+    p_and_q = [nothing, nothing] if p_values is None else [p_values, q_values(p_values)]
+    return pa.table([ids, pa.repeat(attack, len(ids)), scores, *p_and_q], schema=TABLES["scores"])
 
 
 def _in_pool(rows: pa.Table, table: str, pool: str) -> pa.Table:

@@ -222,7 +222,7 @@ def test_where_one_half_of_the_candidates_is_empty_wsa_says_what_to_give(
     outcome = run(make_attacks(spec), one_half, make_pool(2, 60))
     assert outcome.scores == []
     assert set(outcome.failed) == {"wsa", "wsa_rich"}
-    assert all("give a larger general pool" in reason for reason in outcome.failed.values())
+    assert all("add pairs to [pools.general]" in reason for reason in outcome.failed.values())
 
 
 def test_a_spy_on_one_half_alone_still_scores_every_candidate(

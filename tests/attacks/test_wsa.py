@@ -93,7 +93,7 @@ def test_where_no_step_qualifies_the_error_gives_the_counts(make_pool: MakePool)
     attack, _ = wsa()
     counts = ", ".join(f"{pseudo_members_at(step, nonmembers, general)} at {step:g}" for step in LAMBDAS[::3])
     with pytest.raises(
-        AttackError, match=rf"no lambda leaves .* known non-members \(100\): {counts}; give a"
+        AttackError, match=rf"no lambda leaves .* known non-members \(100\): {counts}; add pairs"
     ):
         attack.fit(known(nonmembers, general))
 
@@ -117,7 +117,7 @@ def test_too_large_a_lambda_is_an_error_that_names_the_largest_that_works(make_p
 def test_too_small_a_general_pool_is_an_error_that_asks_for_a_larger_one(
     make_pool: MakePool, lambda_: float | None, size: int
 ) -> None:
-    with pytest.raises(AttackError, match="give a larger general pool"):
+    with pytest.raises(AttackError, match=r"add pairs to \[pools.general\]"):
         next(fit(known(make_pool(1, 100), make_pool(2, size)), lambda_))
 
 

@@ -86,6 +86,31 @@ def test_a_resumed_encode_leaves_what_an_undisturbed_one_does(
     assert all((resumed / name).stat().st_mtime_ns == time for name, time in before.items())
 
 
+@pytest.mark.parametrize("limit", [None, 3, 4, 6, 7])
+def test_a_large_tar_is_encoded_in_parts_and_resumed_between_them(
+    limit: int | None,
+    tars: Path,
+    tmp_path: Path,
+    encode: Callable[..., Told],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui_mia.encoder.schedule.PART_ENTRIES", 3)
+    pools = {"candidates": {"source": [str(tars)], "limit": limit}}
+    encode(tmp_path / "whole", pools)
+    whole = contents(tmp_path / "whole")
+    samples = len(EncodedPool(part_paths(tmp_path / "whole", "candidates")))
+    assert samples + read_rejects(tmp_path / "whole", "candidates").num_rows == (limit or 32)
+    assert any("candidates-000000-000001" in name for name in whole) == (limit != 3)
+    resumed = tmp_path / "resumed"
+    resumed.mkdir()
+    for name, content in whole.items():
+        if "candidates-000000-000000" in name:
+            (resumed / name).write_bytes(content)
+    told = encode(resumed, pools)
+    assert contents(resumed) == whole
+    assert told[-1][0] == 1.0
+
+
 @pytest.mark.parametrize("limit", [1, 8, 11, 32, 1000])
 def test_a_limit_counts_entries_from_the_front(
     limit: int, tars: Path, tmp_path: Path, encode: Callable[..., Told]

@@ -42,6 +42,21 @@ def test_a_pair_in_two_pools_is_left_out_of_the_later_one_with_the_reason(first:
         assert found[later].reasons == {1: f"the same pair is in {first}"}
 
 
+def test_an_image_under_another_caption_is_left_out_too() -> None:
+    image, other = "a" * 16, "b" * 16
+    candidates = pa.chunked_array([[image + "1" * 16]], pa.string())
+    general = pa.chunked_array([[image + "2" * 16, other + "1" * 16, image + "1" * 16]], pa.string())
+    overlap = keep_apart({"candidates": candidates, "general": general})["general"]
+    assert overlap.keep.tolist() == [False, True, False]
+    assert overlap.reasons == {0: "the same image is in candidates", 2: "the same pair is in candidates"}
+
+
+def test_captions_of_one_image_stay_together_in_a_pool() -> None:
+    image = "a" * 16
+    pairs = pa.chunked_array([[image + "1" * 16, image + "2" * 16]], pa.string())
+    assert keep_apart({"candidates": pairs})["candidates"].keep.all()
+
+
 def test_every_copy_of_a_shared_pair_is_left_out() -> None:
     overlap = keep_apart({"candidates": ids("a"), "nonmembers": ids("aba")})["nonmembers"]
     assert overlap.keep.tolist() == [False, True, False]

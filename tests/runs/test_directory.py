@@ -160,12 +160,18 @@ def test_the_log_is_read_from_its_end(directory: RunDirectory) -> None:
 def test_the_unfinished_run_of_the_same_spec_is_found(spec: AuditSpec, directory: RunDirectory) -> None:
     inputs = inputs_digest(spec)
     assert find_unfinished(spec, inputs) == directory
-    for event in (Launched(), Finished("failed", "x"), Launched(), Finished("cancelled")):
+    cut_off = Finished("failed", "the worker was killed", cut_off=True)
+    for event in (Launched(), cut_off, Launched(), Finished("cancelled")):
         directory.append(event)
         assert find_unfinished(spec, inputs) == directory
     directory.append(Launched())
     directory.append(Finished("done"))
     assert find_unfinished(spec, inputs) is None
+
+
+def test_a_run_that_failed_is_not_gone_on_with_unasked(spec: AuditSpec, directory: RunDirectory) -> None:
+    directory.append(Finished("failed", "all entries were rejected"))
+    assert find_unfinished(spec, inputs_digest(spec)) is None
 
 
 def test_a_run_that_is_done_hides_those_before_it(spec: AuditSpec, directory: RunDirectory) -> None:

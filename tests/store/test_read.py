@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,21 @@ def test_a_summary_has_the_figures_of_the_run(one_run: Path) -> None:
         RejectReason("general", "no caption", 1),
     ]
     figures = AttackFigures(0.75, 0.7, {"0.1": 0.5, "0.01": 0.25, "0.001": None}, {"lambda": 1.5})
-    assert summary.attacks == {"aea": figures, "csa": figures}
+    without_p_values = {
+        attack: replace(found, compared=0, low_p_values={"0.05": 0, "0.01": 0})
+        for attack, found in summary.attacks.items()
+    }
+    assert without_p_values == {"aea": figures, "csa": figures}
+
+
+def test_a_summary_counts_low_p_values(database: Path, write_tables: WriteTables, make_run: MakeRun) -> None:
+    p_values = [0.005, 0.01, 0.03, 0.05, 0.9, None]
+    scores = [
+        {"sample_id": str(n), "attack": "csa", "score": 0.0, "p_value": p} for n, p in enumerate(p_values)
+    ]
+    ingest(database, make_run(), write_tables(scores=scores))
+    found = summarise(database, "run-a").attacks["csa"]
+    assert (found.compared, found.low_p_values) == (5, {"0.05": 4, "0.01": 2})
 
 
 def test_a_summary_of_a_run_that_is_not_there_is_an_error(one_run: Path) -> None:

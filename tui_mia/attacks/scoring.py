@@ -86,11 +86,14 @@ def run_attacks(
         if lacking is not None:
             outcome.skipped[attack.name] = lacking
             continue
+
+        def on_fit(share: float, number: int = number) -> None:
+            on_progress(int(half * (number + share) / len(attacks)), 2 * half)
+
         try:
-            fitted.append(_fit(attack, pools, known))
+            fitted.append(_fit(attack, pools, known, on_fit))
         except AttackError as error:
             outcome.failed[attack.name] = str(error)
-        on_progress(half * (number + 1) // len(attacks), 2 * half)
 
     nonmembers = _score_nonmembers(fitted, pools.nonmembers)
     candidates = _score_candidates(fitted, pools.candidates, lambda rows: on_progress(half + rows, 2 * half))
@@ -125,21 +128,31 @@ def _lacking(attack: Attack, pools: AttackPools) -> str | None:
     return None
 
 
-def _fit(attack: Attack, pools: AttackPools, known: Known) -> _Fits:
-    """Fit once a fold; without a general pool, once a fold and half of the candidates, to the other half."""
+def _fit(attack: Attack, pools: AttackPools, known: Known, on_fit: Callable[[float], None]) -> _Fits:
+    """Fit once a fold; without a general pool, once a fold and half of the candidates, to the other half.
+
+    `on_fit` hears which share of this is done.
+    """
     if "general" not in attack.needs or pools.general is not None:
-        return _Fits(attack.name, [_fit_folds(attack, known)])
-    halves = _halves_of(pools.candidates)
-    others = [_where(pools.candidates, halves != half) for half in (0, 1)]
-    return _Fits(attack.name, [_fit_folds(attack, replace(known, general=other)) for other in others])
+        generals: list[Pool | None] = [pools.general]
+    else:
+        halves = _halves_of(pools.candidates)
+        generals = [_where(pools.candidates, halves != half) for half in (0, 1)]
+    groups: list[list[Fitted]] = []
+    for group, general in enumerate(generals):
+        groups.append([])
+        for done, nonmembers in enumerate(_complements(known.nonmembers), start=1):
+            groups[group].append(attack.fit(replace(known, nonmembers=nonmembers, general=general)))
+            on_fit((group + done / FOLDS) / len(generals))
+    return _Fits(attack.name, groups)
 
 
-def _fit_folds(attack: Attack, known: Known) -> list[Fitted]:
-    if known.nonmembers is None:
-        return [attack.fit(known)]
-    folds = folds_of(known.nonmembers)
-    complements = [_where(known.nonmembers, folds != fold) for fold in range(FOLDS)]
-    return [attack.fit(replace(known, nonmembers=complement)) for complement in complements]
+def _complements(nonmembers: Pool | None) -> Sequence[Pool | None]:
+    """The known non-members without each fold in turn; nothing, once, where there are none."""
+    if nonmembers is None:
+        return [None]
+    folds = folds_of(nonmembers)
+    return [_where(nonmembers, folds != fold) for fold in range(FOLDS)]
 
 
 def _score_nonmembers(fitted: Sequence[_Fits], pool: Pool | None) -> list[Floats]:

@@ -107,7 +107,7 @@ def _pseudo_members(
         return _largest_lambda(name, min(len(known), LARGEST_CLASS), steps)
     rows = rows_at(lambda_)
     if len(rows) < SMALLEST_CLASS:
-        advice = "give a larger general pool"
+        advice = "add pairs to [pools.general], or to the candidates where there is none"
         if len(general) >= SMALLEST_CLASS and known.std() > 0:
             largest = (np.sort(similarities)[-SMALLEST_CLASS] - known.mean()) / known.std()
             about = f"{math.floor(largest * 100) / 100:g}"
@@ -129,7 +129,8 @@ def _largest_lambda(
     counts = ", ".join(f"{len(rows)} at {step:g}" for step, rows in steps[:: len(steps) // 3])
     raise AttackError(
         f"{name}: no lambda leaves as many pseudo-members as there are known non-members ({enough}): "
-        f"{counts}; give a larger general pool, or set attacks.wsa.lambda to accept fewer"
+        f"{counts}; add pairs to [pools.general], or to the candidates where there is none, "
+        f"or set attacks.wsa.lambda to accept fewer"
     )
 
 

@@ -6,6 +6,14 @@ Progress goes to stderr, results to stdout. Everything that came from outside
 
 from tui_mia.display.clean import printable
 from tui_mia.display.progress import Display, choose_display
-from tui_mia.display.results import print_rows, print_runs, print_summary
+from tui_mia.display.results import print_error, print_rows, print_runs, print_summary
 
-__all__ = ["Display", "choose_display", "print_rows", "print_runs", "print_summary", "printable"]
+__all__ = [
+    "Display",
+    "choose_display",
+    "print_error",
+    "print_rows",
+    "print_runs",
+    "print_summary",
+    "printable",
+]

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from tui_mia.display.clean import printable
-from tui_mia.runs import Event, Loaded, Note, Skipped
+from tui_mia.runs import Event, Loaded, Note
 from tui_mia.runs import Progress as ProgressEvent
 
 Face: TypeAlias = Literal["auto", "plain", "quiet"]
@@ -136,8 +136,6 @@ def _narrate(event: Event) -> str | None:
             return f"warning: {event.message}"
         case Note():
             return event.message
-        case Skipped():
-            return f"skipped {event.attack}: {event.reason}"
         case _:
             return None
 

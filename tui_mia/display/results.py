@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tui_mia.display.clean import printable
-from tui_mia.store import AttackFigures, RunOverview, RunRow, RunSummary
+from tui_mia.store import LOW_P_VALUES, AttackFigures, RunOverview, RunRow, RunSummary
 
+# Narrower than this a column of a table is not read but spelt.
+NARROWEST_COLUMN = 9
 FALSE_POSITIVE_RATES = {"0.1": "TPR@10%", "0.01": "TPR@1%", "0.001": "TPR@0.1%"}
 
 
@@ -27,12 +29,13 @@ def print_summary(summary: RunSummary) -> None:
     _line(console, "pools", f"{samples}; {summary.rejects:,} rejected")
     for reason in summary.reject_reasons[:3]:
         _line(console, "", f"{reason.count:,} of {reason.pool}: {reason.reason}")
-    if run.error:
-        _line(console, "error", run.error)
     if summary.attacks:
-        console.print(_attack_table(summary.attacks))
-        if any(None in figures.tpr_at_fpr.values() for figures in summary.attacks.values()):
+        labelled = any(figures.auc is not None for figures in summary.attacks.values())
+        console.print(_figure_table(summary.attacks) if labelled else _p_value_table(summary.attacks))
+        if labelled and any(None in figures.tpr_at_fpr.values() for figures in summary.attacks.values()):
             _line(console, "-", "too few labelled candidates: fewer than 10 false positives expected")
+        if not labelled:
+            _line(console, "p", "candidates without labels: how many score as high as few non-members do")
         for facts, attacks in _facts(summary.attacks).items():
             _line(console, "fit", f"{', '.join(attacks)}: {facts}")
     for attack, why in run.skipped.items():
@@ -40,6 +43,13 @@ def print_summary(summary: RunSummary) -> None:
     if summary.attacks:
         _line(console, "note", "raw figures can't tell membership from pools that differ")
         _line(console, "scores", f"{_from_here(summary.database)}, view sample_scores")
+
+
+def print_error(summary: RunSummary) -> None:
+    """Why a run failed, if it did."""
+    console = Console(highlight=False)
+    for line in (summary.run.error or "").splitlines():
+        _line(console, "error", line)
 
 
 def print_runs(runs: Sequence[RunOverview]) -> None:
@@ -56,13 +66,28 @@ def print_runs(runs: Sequence[RunOverview]) -> None:
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """The rows of a query as a table to look at: numbers to six digits, where CSV and JSON have them all."""
+    """The rows of a query to look at: a table, or a line a value where a table would not fit.
+
+    Numbers have six digits here, where CSV and JSON have them all.
+    """
+    console = Console(highlight=False)
+    if len(columns) * NARROWEST_COLUMN > console.width:
+        _print_records(console, columns, rows)
+        return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(_text(column), overflow="fold")
     for row in rows:
         table.add_row(*(_text(_cell(value)) for value in row))
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _print_records(console: Console, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    width = max(map(len, columns)) + 2
+    for row in rows:
+        for column, value in zip(columns, row, strict=True):
+            console.print(_text(f"{column:<{width}}{_cell(value)}"), soft_wrap=True)
+        console.print()
 
 
 def _cell(value: object) -> str:
@@ -84,7 +109,7 @@ def _highest(auc: dict[str, float]) -> str:
     return f"{auc[best]:.3f} {best} of {len(auc)}"
 
 
-def _attack_table(attacks: dict[str, AttackFigures]) -> Table:
+def _figure_table(attacks: dict[str, AttackFigures]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("attack", no_wrap=True)
     for column in ("AUC", "bal. acc.", *FALSE_POSITIVE_RATES.values()):
@@ -93,6 +118,19 @@ def _attack_table(attacks: dict[str, AttackFigures]) -> Table:
         rates = (figures.tpr_at_fpr[rate] for rate in FALSE_POSITIVE_RATES)
         numbers = (_figure(value) for value in (figures.auc, figures.balanced_accuracy, *rates))
         table.add_row(_text(attack), *numbers)
+    return table
+
+
+def _p_value_table(attacks: dict[str, AttackFigures]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("attack", no_wrap=True)
+    for level in LOW_P_VALUES:
+        table.add_column(f"p <= {level}", justify="right")
+    compared = max(figures.compared for figures in attacks.values())
+    table.add_row("expected of non-members", *(f"{float(level) * compared:,.0f}" for level in LOW_P_VALUES))
+    for attack, figures in attacks.items():
+        counts = (f"{figures.low_p_values[level]:,}" if figures.compared else "-" for level in LOW_P_VALUES)
+        table.add_row(_text(attack), *counts)
     return table
 
 

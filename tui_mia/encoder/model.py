@@ -99,11 +99,17 @@ def _load(spec: ModelSpec, device: torch.device, number_format: NumberFormat) ->
             f"carry code ({reason}); save it as .safetensors"
         ) from error
     except Exception as error:  # open_clip, hubs and file formats raise all sorts of things
-        if "state_dict" in str(error) or "size mismatch" in str(error):
+        if any(sign in str(error) for sign in ("state_dict", "size mismatch", "width changed")):
             raise ModelError(
-                f"{named}: these weights are not of this architecture: {_brief(error)}"
+                f"{named}: these weights are not of this architecture ({_brief(error)}); "
+                f"name the architecture that they were trained with"
             ) from error
-        raise ModelError(f"{named}: can't be loaded: {_brief(error)}") from error
+        what = f"{type(error).__name__}: {_brief(error)}"
+        raise ModelError(
+            f"{named}: can't be loaded ({what}); the file may be damaged, or no file of weights"
+            if checkpoint_path(spec.pretrained)
+            else f"{named}: can't be loaded ({what})"
+        ) from error
 
 
 def _check_names(spec: ModelSpec) -> None:

@@ -1,4 +1,4 @@
-"""Parts: what the encoder leaves of each shard, as Parquet, and a pool read back from them."""
+"""Parts: what the encoder leaves of a shard, as Parquet, and a pool read back from them."""
 
 from __future__ import annotations
 
@@ -45,32 +45,35 @@ def part_paths(folder: Path, pool: str) -> list[Path]:
     return sorted(folder.glob(f"{pool}-*.parquet"))
 
 
-def write_part(folder: Path, pool: str, index: int, samples: pa.Table, rejects: pa.Table) -> None:
-    """Write what came of a shard. The samples go last: where they are, the shard is done."""
-    replace_with_table(_rejects_path(folder, pool, index), rejects)
-    replace_with_table(_part_path(folder, pool, index), samples)
+def write_part(
+    folder: Path, pool: str, shard: int, number: int, samples: pa.Table, rejects: pa.Table
+) -> None:
+    """Write part `number` of a shard. The samples go last: where they are, the part is done."""
+    replace_with_table(_rejects_path(folder, pool, shard, number), rejects)
+    replace_with_table(_part_path(folder, pool, shard, number), samples)
 
 
-def part_rows(folder: Path, pool: str, index: int) -> tuple[int, int] | None:
-    """How many samples and rejects a finished shard left, or None for one that isn't finished."""
-    if not _part_path(folder, pool, index).exists():
-        return None
-    samples = pq.read_metadata(_part_path(folder, pool, index)).num_rows
-    return samples, pq.read_metadata(_rejects_path(folder, pool, index)).num_rows
+def finished_parts(folder: Path, pool: str, shard: int) -> list[tuple[int, int]]:
+    """How many samples and rejects each finished part of a shard has, in order."""
+    rows: list[tuple[int, int]] = []
+    while _part_path(folder, pool, shard, len(rows)).exists():
+        samples = pq.read_metadata(_part_path(folder, pool, shard, len(rows))).num_rows
+        rows.append((samples, pq.read_metadata(_rejects_path(folder, pool, shard, len(rows))).num_rows))
+    return rows
 
 
 def read_rejects(folder: Path, pool: str) -> pa.Table:
-    """The rejects of all finished shards of a pool."""
+    """The rejects of all finished parts of a pool."""
     paths = sorted(folder.glob(f"rejects-{pool}-*.parquet"))
     return pa.concat_tables([REJECTS.empty_table(), *(pq.read_table(path) for path in paths)])
 
 
-def _part_path(folder: Path, pool: str, index: int) -> Path:
-    return folder / f"{pool}-{index:06d}.parquet"
+def _part_path(folder: Path, pool: str, shard: int, number: int) -> Path:
+    return folder / f"{pool}-{shard:06d}-{number:06d}.parquet"
 
 
-def _rejects_path(folder: Path, pool: str, index: int) -> Path:
-    return folder / f"rejects-{pool}-{index:06d}.parquet"
+def _rejects_path(folder: Path, pool: str, shard: int, number: int) -> Path:
+    return folder / f"rejects-{pool}-{shard:06d}-{number:06d}.parquet"
 
 
 class EncodedPool:

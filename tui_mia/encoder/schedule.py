@@ -1,23 +1,29 @@
-"""Encodes the shards that have no part yet, and tells how much of the work is done."""
+"""Encodes what has no part yet, and tells how much of the work is done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TypeAlias
 
+import pyarrow as pa
+
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.model import TargetModel
-from tui_mia.encoder.parts import part_rows, write_part
-from tui_mia.pools import PoolName, Shard, read_shard
-from tui_mia.spec import AuditSpec
+from tui_mia.encoder.parts import finished_parts, write_part
+from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
+from tui_mia.spec import AuditSpec, PoolSpec
 
 # What an entry of a tar takes up, until one has been read.
 BYTES_AN_ENTRY = 20_000
+# A tar of any size is encoded in parts that fit in memory; a shard of a table or folder is smaller than one.
+PART_ENTRIES = 16_384
 
 OnProgress: TypeAlias = Callable[[float, int, int, str], None]
+OnBatch: TypeAlias = Callable[[int, int, int], None]
+Tables: TypeAlias = tuple[pa.Table, pa.Table]
 
 
 @dataclass
@@ -57,7 +63,7 @@ def encode_pools(
     folder: Path,
     on_progress: OnProgress,
 ) -> None:
-    """Encode every shard whose part is not in `folder` yet; parts that are there are kept as they are.
+    """Encode all entries that are in no part in `folder` yet; parts that are there are kept as they are.
 
     `on_progress` hears the fraction of all work, samples and rejects so far,
     and the pool.
@@ -78,19 +84,34 @@ def encode_pools(
                 work.extent_done = before + position
                 _tell(on_progress, works, work.pool)
 
-            existing = part_rows(folder, pool, shard.index)
-            if existing is not None:
-                on_batch(*existing, shard.extent)
-            elif work.left != 0:
-                items = islice(read_shard(shard, pool_specs[pool]), work.left)
-                write_part(
-                    folder,
-                    pool,
-                    shard.index,
-                    *encode_shard(items, model, spec.views, view_seed, batch_size, on_batch),
-                )
+            def encode(items: Iterator[Pair | Reject], on_batch: OnBatch = on_batch) -> Tables:
+                return encode_shard(items, model, spec.views, view_seed, batch_size, on_batch)
+
+            _encode_rest(shard, pool_specs[pool], folder, work, encode)
             work.extent_done = done_before + shard.extent
         _tell(on_progress, works, pool)
+
+
+def _encode_rest(
+    shard: Shard,
+    spec: PoolSpec,
+    folder: Path,
+    work: _PoolWork,
+    encode: Callable[[Iterator[Pair | Reject]], Tables],
+) -> None:
+    """Encode the entries of a shard that are in no part yet. A part that is not full is a shard's last."""
+    done = finished_parts(folder, shard.pool, shard.index)
+    work.samples += sum(samples for samples, _ in done)
+    work.rejects += sum(rejects for _, rejects in done)
+    if work.left == 0 or (done and sum(done[-1]) < PART_ENTRIES):
+        return
+    read = sum(map(sum, done))
+    items = islice(read_shard(shard, spec), read, None if work.left is None else read + work.left)
+    for number in count(len(done)):
+        samples, rejects = encode(islice(items, PART_ENTRIES))
+        write_part(folder, shard.pool, shard.index, number, samples, rejects)
+        if samples.num_rows + rejects.num_rows < PART_ENTRIES or work.left == 0:
+            return
 
 
 def _pool_work(pool: PoolName, shards: Sequence[Shard], limit: int | None) -> _PoolWork:

@@ -1,4 +1,8 @@
-"""Keeps pools apart by content: a pair may have one role in an audit, and occur once."""
+"""Keeps pools apart by content: a pair occurs once in an audit, and its image has one role.
+
+By image, since an attack that was fitted to an image under one caption has seen
+it when it scores it under another.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-# A pair that two pools share stays in the first: what is fitted to must not hold what is scored by it.
+# An image that two pools share stays in the first: what is fitted to must not hold what is scored by it.
 _YIELDS_TO: Final[dict[str, tuple[str, ...]]] = {
     "candidates": (),
     "nonmembers": ("candidates",),
@@ -36,13 +40,24 @@ def keep_apart(sample_ids: Mapping[str, pa.ChunkedArray]) -> dict[str, Overlap]:
 def _overlap(pool: str, sample_ids: Mapping[str, pa.ChunkedArray]) -> Overlap:
     ids = sample_ids[pool]
     codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
-    first = np.zeros(len(ids), dtype=bool)
-    first[np.unique(codes, return_index=True)[1]] = True
-    reasons = dict.fromkeys(np.flatnonzero(~first).tolist(), f"the same pair came before in {pool}")
-    keep = first
+    keep = np.zeros(len(ids), dtype=bool)
+    keep[np.unique(codes, return_index=True)[1]] = True
+    reasons = dict.fromkeys(np.flatnonzero(~keep).tolist(), f"the same pair came before in {pool}")
     for other in _YIELDS_TO[pool]:
         if other in sample_ids:
-            shared = pc.is_in(ids, value_set=sample_ids[other].combine_chunks()).to_numpy()
-            reasons.update(dict.fromkeys(np.flatnonzero(shared).tolist(), f"the same pair is in {other}"))
-            keep = keep & ~shared
+            same_pair = _is_in(ids, sample_ids[other])
+            same_image = _is_in(_images(ids), _images(sample_ids[other]))
+            reasons |= dict.fromkeys(np.flatnonzero(same_image).tolist(), f"the same image is in {other}")
+            reasons |= dict.fromkeys(np.flatnonzero(same_pair).tolist(), f"the same pair is in {other}")
+            keep &= ~same_image
     return Overlap(keep, reasons)
+
+
+def _images(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The half of each sample id that is of the image alone."""
+    return pc.utf8_slice_codeunits(ids, 0, 16)
+
+
+def _is_in(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> NDArray[np.bool_]:
+    result: NDArray[np.bool_] = pc.is_in(ids, value_set=others.combine_chunks()).to_numpy()
+    return result

@@ -86,11 +86,15 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a run; `seconds` maps each phase to what it took."""
+    """The end of a run; `seconds` maps each phase to what it took.
+
+    `cut_off` says that the worker died without a word, and others wrote this for it.
+    """
 
     status: Status
     error: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    cut_off: bool = False
     time: float = field(default_factory=time.time)
 
 

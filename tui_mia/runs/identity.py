@@ -26,7 +26,11 @@ def inputs_digest(spec: AuditSpec) -> str:
 
 
 def find_unfinished(spec: AuditSpec, inputs: str) -> RunDirectory | None:
-    """The newest run of this spec, database and inputs, unless it is done."""
+    """The newest run of this spec, database and inputs, if it was cancelled or cut off.
+
+    Not one that failed: whoever asks again has mended something, and what was
+    rejected then may be there now. `tui-mia resume` goes on with it.
+    """
     text = dump_spec(spec)
     for folder in sorted(runs_folder(Path(spec.output.database)).glob("*/"), reverse=True):
         directory = RunDirectory(folder)
@@ -37,7 +41,8 @@ def find_unfinished(spec: AuditSpec, inputs: str) -> RunDirectory | None:
             continue
         if same:
             finished = RunState.of(directory.events()).finished
-            return None if finished and finished.status == "done" else directory
+            goes_on = finished is None or finished.status == "cancelled" or finished.cut_off
+            return directory if goes_on else None
     return None
 
 

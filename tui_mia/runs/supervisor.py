@@ -115,6 +115,5 @@ def _death(directory: RunDirectory, returncode: int | None) -> Finished:
     else:
         how = "ended" if returncode is None else f"ended with code {returncode}"
     tail = directory.log_tail()
-    return Finished(
-        "failed", f"the worker {how} without a word" + (f"; the end of its log:\n{tail}" if tail else "")
-    )
+    error = f"the worker {how} without a word" + (f"; the end of its log:\n{tail}" if tail else "")
+    return Finished("failed", error, cut_off=True)

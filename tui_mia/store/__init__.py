@@ -21,11 +21,12 @@ from tui_mia.store.export import EXPORTABLE, Format, export_run
 from tui_mia.store.ingest import delete_run, ingest
 from tui_mia.store.query import QueryResult, query
 from tui_mia.store.read import LATEST, find_run, list_runs, summarise
-from tui_mia.store.rows import AttackFigures, RejectReason, RunOverview, RunRow, RunSummary
+from tui_mia.store.rows import LOW_P_VALUES, AttackFigures, RejectReason, RunOverview, RunRow, RunSummary
 
 __all__ = [
     "EXPORTABLE",
     "LATEST",
+    "LOW_P_VALUES",
     "WAIT_SECONDS",
     "AttackFigures",
     "DatabaseLocked",

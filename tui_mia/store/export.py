@@ -54,7 +54,7 @@ def export_run(
     if output.is_dir():
         raise ExportError(f"{output} is a folder: name a file in it.")
     if output.exists() and not overwrite:
-        raise ExportError(f"{output} exists already: choose another name, or ask to overwrite it.")
+        raise ExportError(f"{output} exists already: choose another name, or write over it with --force.")
     try:
         with tempfile.TemporaryDirectory(prefix=".tui-mia-", dir=output.parent) as private:
             unfinished = Path(private).resolve() / "export"

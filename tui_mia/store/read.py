@@ -16,6 +16,7 @@ from tui_mia.store.connect import WAIT_SECONDS, reading
 from tui_mia.store.errors import RunNotFound
 from tui_mia.store.rows import (
     FALSE_POSITIVE_RATES,
+    LOW_P_VALUES,
     AttackFigures,
     RejectReason,
     RunOverview,
@@ -131,16 +132,28 @@ def _attacks(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, At
         of_attack = metrics.setdefault(attack, {})
         if value is not None and math.isfinite(value):
             of_attack[metric] = value
-    return {attack: _figures(metrics[attack]) for attack in sorted(metrics)}
+    at_most = ", ".join(f"count(*) FILTER (p_value <= {level})" for level in LOW_P_VALUES)
+    counts = {
+        attack: (compared, dict(zip(LOW_P_VALUES, low, strict=True)))
+        for attack, compared, *low in connection.execute(
+            f"SELECT attack, count(*), {at_most} FROM scores"
+            " WHERE run_id = ? AND p_value IS NOT NULL GROUP BY attack",
+            [run_id],
+        ).fetchall()
+    }
+    none = (0, dict.fromkeys(LOW_P_VALUES, 0))
+    return {attack: _figures(metrics[attack], *counts.get(attack, none)) for attack in sorted(metrics)}
 
 
-def _figures(metrics: dict[str, float]) -> AttackFigures:
+def _figures(metrics: dict[str, float], compared: int, low_p_values: dict[str, int]) -> AttackFigures:
     metrics = dict(sorted(metrics.items()))
     return AttackFigures(
         auc=metrics.pop("auc", None),
         balanced_accuracy=metrics.pop("balanced_accuracy", None),
         tpr_at_fpr={rate: metrics.pop(f"tpr_at_fpr_{rate}", None) for rate in FALSE_POSITIVE_RATES},
         facts=metrics,
+        compared=compared,
+        low_p_values=low_p_values,
     )
 
 

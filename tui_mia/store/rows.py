@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 FALSE_POSITIVE_RATES: Final = ("0.1", "0.01", "0.001")
+LOW_P_VALUES: Final = ("0.05", "0.01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +69,20 @@ def _no_rates() -> dict[str, float | None]:
 
 @dataclass(frozen=True, slots=True)
 class AttackFigures:
-    """How well an attack told members from known non-members; None where that can't be known.
+    """How well an attack told members from others among the labelled candidates; None where nobody can say.
 
     `tpr_at_fpr` has the true positive rate at each of `FALSE_POSITIVE_RATES`.
     `facts` are the other numbers an attack reports, such as `pseudo_members`.
+    `compared` candidates have p-values; `low_p_values` says how many of them are
+    no larger than each of `LOW_P_VALUES`.
     """
 
     auc: float | None = None
     balanced_accuracy: float | None = None
     tpr_at_fpr: dict[str, float | None] = field(default_factory=_no_rates)
     facts: dict[str, float] = field(default_factory=dict)
+    compared: int = 0
+    low_p_values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LOW_P_VALUES, 0))
 
 
 @dataclass(frozen=True, slots=True)

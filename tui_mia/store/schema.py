@@ -74,7 +74,7 @@ def check_version(connection: duckdb.DuckDBPyConnection, database: Path) -> None
         remedy = (
             "Upgrade tui-mia to read it."
             if version > SCHEMA_VERSION
-            else "Read it with that version, or start a new file: `tui-mia --db NEW.duckdb ingest RUN_DIR`"
+            else "Read it with that version, or start a new file: `tui-mia ingest RUN_DIR --db NEW.duckdb`"
             " puts a run of the old one into the new."
         )
         raise DatabaseVersion(
