@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tui_mia.display import choose_display, print_rows, printable
+from tui_mia.display import choose_display, print_rows, print_summary, printable
 from tui_mia.display.data import write_csv, write_json
 from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
 from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, Skipped, Started
+from tui_mia.store import AttackFigures, RunRow, RunSummary
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]not bold[/] :smile: \u202eback\r\nnext"
 
@@ -185,3 +187,25 @@ def test_rows_for_a_program_are_csv_or_json(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == (
         '[\n{"n": 1, "text": "a \\"b\\", c"},\n{"n": null, "text": "\\u00e4\\n"}\n]\n'
     )
+
+
+def test_rows_with_more_columns_than_fit_are_told_a_line_a_value(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    columns = [f"column_{number}" for number in range(12)]
+    print_rows(columns, [range(12), range(12, 24)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["column_0   0", "column_1   1"]
+    assert "column_11  23" in lines
+
+
+def test_without_labels_low_p_values_are_counted_beside_what_chance_would_give(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = AttackFigures(compared=200, low_p_values={"0.05": 44, "0.01": 12})
+    run = RunRow(run_id="r", status="done")
+    print_summary(RunSummary(Path("a.duckdb"), run, {"candidates": 200}, 0, [], {"csa": found}))
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["expected", "of", "non-members", "10", "2"] in shown
+    assert ["csa", "44", "12"] in shown
