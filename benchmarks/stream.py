@@ -1,6 +1,7 @@
 """Streams synthetic pairs through pools, worker and store, and watches the memory of each.
 
     python benchmarks/stream.py --pairs 200000
+    python benchmarks/stream.py --pairs 100000 --pairs-a-tar 100000
 
 The pairs are tiny random pictures in tars, the model is the sample world's
 target: it is the flow that is measured, not the model. Prints the peak memory
@@ -25,7 +26,6 @@ from PIL import Image
 from tui_mia.demo import sample_world
 from tui_mia.runs import Progress, RunDirectory
 
-PAIRS_A_TAR = 10_000
 WORDS = (
     "red blue green small large old round cat dog house tree car bird hand star sun flower clock boat fish"
 )
@@ -36,11 +36,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=int, default=200_000)
+    parser.add_argument("--pairs-a-tar", type=int, default=10_000)
     parser.add_argument("--attacks", default="csa")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_pairs(folder, arguments.pairs)
+        write_pairs(folder, arguments.pairs, arguments.pairs_a_tar)
         world, database = sample_world(), folder / "stream.duckdb"
         command = ["-m", "tui_mia", "run", "--json", "--db", str(database), "--attacks", arguments.attacks]
         command += [
@@ -54,13 +55,13 @@ def main() -> None:
         report(folder, peak)
 
 
-def write_pairs(folder: Path, pairs: int) -> None:
+def write_pairs(folder: Path, pairs: int, pairs_a_tar: int) -> None:
     """Tars of 8-pixel pictures, each its own, with captions of five words."""
     draw = random.Random(0)
     words = WORDS.split()
-    for first in range(0, pairs, PAIRS_A_TAR):
-        with tarfile.open(folder / f"part-{first // PAIRS_A_TAR:04d}.tar", "w") as tar:
-            for number in range(first, min(first + PAIRS_A_TAR, pairs)):
+    for first in range(0, pairs, pairs_a_tar):
+        with tarfile.open(folder / f"part-{first // pairs_a_tar:04d}.tar", "w") as tar:
+            for number in range(first, min(first + pairs_a_tar, pairs)):
                 picture = io.BytesIO()
                 Image.frombytes("RGB", (8, 8), draw.randbytes(192)).save(picture, "PNG", compress_level=1)
                 _add(tar, f"{number:08d}.png", picture.getvalue())

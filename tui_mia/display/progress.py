@@ -91,6 +91,7 @@ class LiveDisplay:
             TextColumn("{task.fields[figures]}", markup=False),
             console=console,
             expand=True,
+            transient=True,
         )
         self._task: TaskID | None = None
 
