@@ -301,3 +301,11 @@ def test_naming_attacks_keeps_what_the_file_says_of_them(tmp_path: Path) -> None
     assert spec.attacks.requested() == ["csa", "aea"]
     assert spec.attacks.aea is not None
     assert (spec.attacks.aea.views, spec.attacks.aea.seed) == (3, 7)
+
+
+def test_attacks_that_are_no_table_are_an_error_also_when_attacks_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "audit.toml"
+    (tmp_path / "a.csv").touch()
+    path.write_text('attacks = "csa"\n[model]\narchitecture = "x"\n[pools.candidates]\nsource = "a.csv"\n')
+    with pytest.raises(SpecError, match="attacks"):
+        load_spec(path, attacks=["csa"])

@@ -238,8 +238,8 @@ def load_spec(
     """
     where = str(path) if path else "options"
     written = _resolved(_read_toml(path), path.resolve().parent) if path else {}
-    if attacks is not None:
-        tables = written.get("attacks", {})
+    tables = written.get("attacks", {})
+    if attacks is not None and isinstance(tables, dict):
         written["attacks"] = {name: tables.get(name, {}) for name in attacks}
     for key, value in (overrides or {}).items():
         _set_dotted(written, key, value)

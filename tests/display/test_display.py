@@ -209,3 +209,15 @@ def test_without_labels_low_p_values_are_counted_beside_what_chance_would_give(
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["expected", "of", "non-members", "10", "2"] in shown
     assert ["csa", "44", "12"] in shown
+
+
+def test_scores_that_nothing_can_be_compared_with_are_said_to_be_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = RunRow(run_id="r", status="done", skipped={"loss": "needs known non-members"})
+    summary = RunSummary(Path("a.duckdb"), run, {"candidates": 200}, 0, [], {"csa": AttackFigures()})
+    print_summary(summary)
+    shown = capsys.readouterr().out
+    assert "no labels and no known non-members" in shown
+    assert "skipped loss: needs known non-members" in shown
+    assert "TPR" not in shown

@@ -30,12 +30,17 @@ def print_summary(summary: RunSummary) -> None:
     for reason in summary.reject_reasons[:3]:
         _line(console, "", f"{reason.count:,} of {reason.pool}: {reason.reason}")
     if summary.attacks:
-        labelled = any(figures.auc is not None for figures in summary.attacks.values())
-        console.print(_figure_table(summary.attacks) if labelled else _p_value_table(summary.attacks))
-        if labelled and any(None in figures.tpr_at_fpr.values() for figures in summary.attacks.values()):
-            _line(console, "-", "too few labelled candidates: fewer than 10 false positives expected")
-        if not labelled:
+        found = summary.attacks.values()
+        if any(figures.auc is not None for figures in found):
+            console.print(_figure_table(summary.attacks))
+            if any(None in figures.tpr_at_fpr.values() for figures in found):
+                _line(console, "-", "too few labelled candidates: fewer than 10 false positives expected")
+        elif any(figures.compared for figures in found):
+            console.print(_p_value_table(summary.attacks))
             _line(console, "p", "candidates without labels: how many score as high as few non-members do")
+        else:
+            _line(console, "attacks", ", ".join(summary.attacks))
+            _line(console, "", "no labels and no known non-members: there is nothing to compare scores with")
         for facts, attacks in _facts(summary.attacks).items():
             _line(console, "fit", f"{', '.join(attacks)}: {facts}")
     for attack, why in run.skipped.items():

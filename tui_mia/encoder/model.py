@@ -6,6 +6,7 @@ import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
 import open_clip
@@ -114,8 +115,6 @@ def _load(spec: ModelSpec, device: torch.device, number_format: NumberFormat) ->
 
 def _check_names(spec: ModelSpec) -> None:
     """Open_clip's own errors list every model there is; ours name the close ones."""
-    from difflib import get_close_matches
-
     known = open_clip.list_models()
     if spec.architecture not in known:
         close = get_close_matches(spec.architecture, known, n=3, cutoff=0.5)
