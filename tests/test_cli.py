@@ -366,3 +366,44 @@ def test_the_same_spec_again_gives_the_same_bytes(finished_run: Any, tmp_path: P
     for table in ("scores", "similarities"):
         first_bytes = (finished_run.directory.tables / f"{table}.parquet").read_bytes()
         assert (second.tables / f"{table}.parquet").read_bytes() == first_bytes
+
+
+def test_config_says_where_the_settings_are_and_what_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    missing = CliRunner().invoke(app, ["config"])
+    assert "not there" in missing.stderr
+    path = tmp_path / "tui-mia" / "settings.toml"
+    path.parent.mkdir()
+    path.write_text('theme = "nord"\n[keymap]\n"app.quit" = "f12"\n')
+    there = CliRunner().invoke(app, ["config", "--json"])
+    said = json.loads(there.stdout)
+    assert said["path"] == str(path)
+    assert said["exists"]
+    assert said["theme"] == "nord"
+    assert said["mouse"] is True
+    assert said["keymap"] == {"app.quit": "f12"}
+
+
+def test_settings_that_are_wrong_are_exit_code_2(tmp_path: Path, tui_mia: TuiMia) -> None:
+    path = tmp_path / "tui-mia" / "settings.toml"
+    path.parent.mkdir()
+    path.write_text("images = 3\n")
+    completed = tui_mia("config", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
+    assert completed.returncode == 2
+    assert f"{path}: images: must be one of auto" in completed.stderr
+
+
+def test_config_lists_the_keys_that_can_be_changed(tui_mia: TuiMia) -> None:
+    listed = json.loads(tui_mia("config", "--keys", "--json").stdout)
+    by_id = {key["id"]: key for key in listed}
+    assert by_id["app.quit"]["keys"] == "q,ctrl+c"
+    assert by_id["runs.cancel"]["does"]
+    assert "app.quit" in tui_mia("config", "--keys").stdout
+
+
+def test_options_of_the_app_before_a_command_are_refused(tmp_path: Path, tui_mia: TuiMia) -> None:
+    completed = tui_mia("--db", tmp_path / "a.duckdb", "runs")
+    assert completed.returncode == 2
+    assert "tui-mia runs --db PATH" in completed.stderr

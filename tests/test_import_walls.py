@@ -40,5 +40,10 @@ def test_only_the_store_loads_duckdb(module: str) -> None:
     assert "duckdb" not in loaded_by(f"import tui_mia.{module}")
 
 
+@pytest.mark.parametrize("module", ["spec", "runs"])
+def test_what_runs_are_is_known_without_loading_tables(module: str) -> None:
+    assert not loaded_by(f"import tui_mia.{module}") & {"pyarrow", "numpy"}
+
+
 def test_pools_pass_images_through_as_bytes() -> None:
     assert not loaded_by("import tui_mia.pools") & (HEAVY | {"PIL"})

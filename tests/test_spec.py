@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 from tui_mia.spec import (
     AuditSpec,
     SpecError,
+    SpecProblem,
+    check_document,
     checkpoint_path,
     dump_spec,
     expand_source,
     load_spec,
+    read_document,
     read_spec,
+    write_document,
 )
 
 MINIMAL = (
@@ -146,7 +150,7 @@ def test_an_error_names_the_file_the_key_and_what_to_do(folder: Path, change: st
     ("member", "words"),
     [
         ("[true, false]", "2 labels for 1 source"),
-        ("3", "pools.candidates.member: Input should be a valid string, or: "),
+        ("3", "pools.candidates.member: must be a valid string, or: "),
     ],
 )
 def test_member_is_a_column_or_a_label_for_each_source(folder: Path, member: str, words: str) -> None:
@@ -309,3 +313,85 @@ def test_attacks_that_are_no_table_are_an_error_also_when_attacks_are_named(tmp_
     path.write_text('attacks = "csa"\n[model]\narchitecture = "x"\n[pools.candidates]\nsource = "a.csv"\n')
     with pytest.raises(SpecError, match="attacks"):
         load_spec(path, attacks=["csa"])
+
+
+def test_every_problem_is_told_with_its_key_the_files_that_are_missing_too(tmp_path: Path) -> None:
+    document = {
+        "model": {"architecture": "local-dir:gone", "device": "gpu"},
+        "pools": {"candidates": {"source": "gone.csv"}, "general": {"source": ["a.csv"], "limit": "many"}},
+        "attacks": {"aea": {"views": "0"}},
+        "output": {"database": "."},
+    }
+    with pytest.raises(SpecError) as caught:
+        check_document(document, tmp_path, "the form")
+    assert [problem.key for problem in caught.value.problems] == [
+        "model.device",
+        "pools.general.limit",
+        "attacks.aea.views",
+        "pools.candidates.source",
+        "output.database",
+    ]
+    assert caught.value.problems[1] == SpecProblem(
+        "pools.general.limit", "must be a valid integer, not 'many'"
+    )
+    assert (
+        str(caught.value).splitlines()[1]
+        == "the form: pools.general.limit: must be a valid integer, not 'many'"
+    )
+
+
+def test_what_was_typed_is_read_as_what_the_key_holds(folder: Path) -> None:
+    document: dict[str, Any] = {
+        "model": {"architecture": "ViT-B-32"},
+        "pools": {"candidates": {"source": ["pairs.csv"], "limit": "70"}},
+        "attacks": {"aea": {"views": "3"}, "wsa": {"lambda": "1.5"}},
+    }
+    spec = check_document(document, folder, "the form")
+    assert spec.pools.candidates.limit == 70
+    assert spec.pools.candidates.source == [str(folder / "pairs.csv")]
+    assert spec.attacks.aea is not None
+    assert spec.attacks.aea.views == 3
+    assert spec.attacks.wsa is not None
+    assert spec.attacks.wsa.lambda_ == 1.5
+    assert document["pools"]["candidates"]["source"] == ["pairs.csv"], "checking changes nothing"
+
+
+def test_a_file_name_that_is_no_text_is_refused_before_anything_is_written(folder: Path) -> None:
+    document = {"model": {"architecture": "x"}, "pools": {"candidates": {"source": ["pairs.csv", "\udcff"]}}}
+    with pytest.raises(SpecError, match="is not valid UTF-8; rename the file"):
+        check_document(document, folder, "the form")
+
+
+@given(document=specs, before=specs)
+def test_a_document_is_written_over_another_as_it_is(
+    document: dict[str, Any], before: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "written.toml"
+    path.unlink(missing_ok=True)
+    for each in (before, document):
+        write_document(each, path)
+        assert read_document(path) == each
+
+
+def test_writing_over_a_file_keeps_its_comments_and_what_is_not_changed(folder: Path) -> None:
+    path = written(folder, f"# ours\n{MINIMAL}  # these\nlimit = 0x10\n\n[run]\nseed = 1 # dice\n")
+    document = read_document(path)
+    document["run"]["seed"] = 2
+    document["model"]["device"] = "cpu"
+    del document["model"]["pretrained"]
+    write_document(document, path)
+    assert path.read_text() == (
+        '# ours\n[model]\narchitecture = "ViT-B-32"\ndevice = "cpu"\n'
+        '[pools.candidates]\nsource = "pairs.csv"\n'
+        "  # these\nlimit = 0x10\n\n[run]\nseed = 2 # dice\n"
+    )
+
+
+def test_writing_over_what_is_no_toml_and_through_a_link_replaces_the_file(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.toml", tmp_path / "link.toml"
+    path.write_text("[[[")
+    link.symlink_to(path)
+    write_document({"a": 1}, link)
+    assert link.is_symlink()
+    assert read_document(path) == {"a": 1}
+    assert sorted(tmp_path.iterdir()) == [path, link], "no temporary file is left"

@@ -82,7 +82,11 @@ def test_a_run_leaves_the_tables_that_the_database_takes(finished_run: Any) -> N
         {"values": "nonmembers", "counts": 70},
         {"values": "general", "counts": 90},
     ]
+    assert samples["number"].to_pylist() == list(range(230))
     assert table(directory, "similarities").num_rows == 230 * 3
+    number = dict(zip(samples["sample_id"].to_pylist(), samples["number"].to_pylist(), strict=True))
+    for name in ("similarities", "scores"):
+        assert all(row["number"] == number[row["sample_id"]] for row in table(directory, name).to_pylist())
     attacks = {"csa", "aea", "aea_standardised", "aea_mean", "wsa", "wsa_rich", "loss"}
     assert table(directory, "scores").num_rows == 140 * len(attacks)
     assert set(table(directory, "scores")["attack"].to_pylist()) == attacks

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="tui-mia",
-    help="Was this image-caption pair in the training data of this CLIP-like model?",
-    no_args_is_help=True,
+    help="Was this image-caption pair in the training data of this CLIP-like model?\n\n"
+    "Without a command the terminal app opens.",
     pretty_exceptions_enable=False,
     add_completion=True,
 )
@@ -54,6 +54,29 @@ def main() -> NoReturn:
             raise
         _fail(str(error), code)
     sys.exit(ExitCode.DONE)
+
+
+@app.callback(invoke_without_command=True)
+def open_app(
+    context: typer.Context,
+    db: Annotated[Path | None, typer.Option("--db", metavar="PATH", help="The DuckDB file.")] = None,
+    no_mouse: Annotated[
+        bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal, in the app.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is not None:
+        if db is not None or no_mouse:
+            name = context.invoked_subcommand
+            _fail(f"write options after the command: tui-mia {name} --db PATH", ExitCode.USAGE)
+        return
+    # The app draws on stderr and reads keys from stdin.
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        _fail("the app needs a terminal; without one: tui-mia run, runs, show, query", ExitCode.USAGE)
+    from tui_mia.tui.app import TuiMia
+
+    opened = TuiMia(db or DEFAULT_DATABASE)
+    opened.run(mouse=opened.settings.mouse and not no_mouse)
+    sys.exit(opened.return_code or ExitCode.DONE)
 
 
 @app.command()
@@ -268,6 +291,38 @@ def ingest(
     _say(f"run {opened.run_id} is in {land(opened, db)}")
 
 
+@app.command()
+def config(
+    keys: Annotated[bool, typer.Option("--keys", help="List the keys that [keymap] can change.")] = False,
+    json: Json = False,
+) -> None:
+    """Show where the terminal app's settings are and what they say."""
+    from tui_mia.settings import SettingsError, load_settings, settings_path
+
+    if keys:
+        from tui_mia.tui.keys import all_keys
+
+        listed = all_keys()
+        if json:
+            _print_json([{"id": key.id, "keys": key.keys, "does": key.does} for key in listed])
+        else:
+            for key in listed:
+                typer.echo(f"{key.id:<24}{key.keys:<24}{key.does}")
+        return
+    path = settings_path()
+    try:
+        settings = load_settings(path)
+    except SettingsError as error:
+        _fail(str(error), ExitCode.USAGE)
+    said = vars(settings)
+    if json:
+        _print_json({"path": str(path), "exists": path.exists(), **said})
+        return
+    _say(str(path) if path.exists() else f"{path} (not there: these are the defaults)")
+    for name, value in said.items():
+        typer.echo(f"{name} = {value}")
+
+
 def _audit(spec: AuditSpec, *, new: bool, json: bool, plain: bool, quiet: bool) -> None:
     from tui_mia.headless import open_run
 
@@ -331,7 +386,7 @@ def _land(database: Path) -> None:
 
 def _say(message: str) -> None:
     """A line of narration on stderr."""
-    from tui_mia.display import printable
+    from tui_mia.clean import printable
 
     typer.echo(printable(message), err=True)
 
@@ -356,7 +411,7 @@ def _exit_code(error: Exception) -> ExitCode | None:
 
 
 def _fail(message: str, code: ExitCode) -> NoReturn:
-    from tui_mia.display import printable
+    from tui_mia.clean import printable
 
     lines = "\n".join(printable(line) for line in message.splitlines())
     typer.echo(f"tui-mia: {lines}", err=True)

@@ -4,57 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shlex
 import signal
-from asyncio.subprocess import Process
 
 from tui_mia.display import Display
 from tui_mia.landing import land
-from tui_mia.runs import (
-    Finished,
-    RunDirectory,
-    RunDirectoryError,
-    find_unfinished,
-    follow,
-    start_worker,
-    stop_worker,
-)
-from tui_mia.runs.identity import inputs_digest
+from tui_mia.runs import Finished, RunDirectory, Worker, follow, opening, start_worker, stop_worker
 from tui_mia.spec import AuditSpec
 from tui_mia.store import StoreError
 
 
 def open_run(spec: AuditSpec, display: Display, *, new: bool) -> RunDirectory:
     """The unfinished run of the same spec on the same files; a new one if there is none, or with `new`."""
-    inputs = inputs_digest(spec)
-    unfinished = None if new else find_unfinished(spec, inputs)
-    if unfinished is None:
-        return RunDirectory.create(spec, inputs)
-    how = "joining" if unfinished.is_running() else "resuming"
-    display.say(f"{how} run {unfinished.run_id} of the same spec; --new starts afresh")
-    return unfinished
+    opened = opening.open_run(spec, new=new)
+    if opened.how != "starting":
+        display.say(f"{opened.how} run {opened.directory.run_id} of the same spec; --new starts afresh")
+    return opened.directory
 
 
 def open_again(directory: RunDirectory, display: Display) -> RunDirectory:
     """A run that was cut off, to go on with.
 
     Raises:
-        RunDirectoryError: if its input files are not what they were: half a run
-            on one state of them and half on another would be no audit.
+        RunDirectoryError: if it is done or its input files have changed.
     """
-    if not directory.is_running():
-        last = directory.last_event()
-        if isinstance(last, Finished) and last.status == "done":
-            raise RunDirectoryError(
-                f"run {directory.run_id} is done; see it: tui-mia show {directory.run_id}"
-            )
-        if directory.inputs_path.read_text() != inputs_digest(directory.spec()):
-            raise RunDirectoryError(
-                f"{directory.path}: its input files have changed since; "
-                f"start afresh: tui-mia run {shlex.quote(str(directory.spec_path))} --new"
-            )
+    opened = opening.open_again(directory)
+    if opened.how == "resuming":
         display.say(f"resuming run {directory.run_id}")
-    return directory
+    return opened.directory
 
 
 def carry_out(directory: RunDirectory, display: Display) -> Finished:
@@ -80,8 +56,8 @@ async def _see_through(directory: RunDirectory, display: Display) -> Finished:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, cancelled.set)
     # Before anything can be cancelled: a worker must be there to be stopped.
-    process = await start_worker(directory)
-    following = asyncio.create_task(_follow(directory, process, display))
+    worker = await start_worker(directory)
+    following = asyncio.create_task(_follow(directory, worker, display))
     cancelling = asyncio.create_task(cancelled.wait())
     await asyncio.wait({following, cancelling}, return_when=asyncio.FIRST_COMPLETED)
     if not following.done():
@@ -91,11 +67,11 @@ async def _see_through(directory: RunDirectory, display: Display) -> Finished:
     return await following
 
 
-async def _follow(directory: RunDirectory, process: Process | None, display: Display) -> Finished:
-    async for event in follow(directory, process):
+async def _follow(directory: RunDirectory, worker: Worker | None, display: Display) -> Finished:
+    async for event in follow(directory, worker):
         display.show(event)
         if isinstance(event, Finished):
-            if process is not None:
-                await process.wait()
+            if worker is not None:
+                await worker.wait()
             return event
     raise AssertionError("following a run ends with its end")

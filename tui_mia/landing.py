@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tui_mia.runs import Finished, RunDirectory, RunDirectoryError, RunState
+from tui_mia.runs import RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.directory import replace_with_text, runs_folder
-from tui_mia.store import DatabaseLocked, RunRow, StoreError, ingest
+from tui_mia.runs.scan import scan
+from tui_mia.store import (
+    DatabaseLocked,
+    DatabaseMissing,
+    RunNotFound,
+    RunRow,
+    StoreError,
+    delete_run,
+    ingest,
+)
 from tui_mia.store.connect import WAIT_SECONDS
 
 
@@ -33,40 +43,42 @@ def land_left_behind(database: Path) -> list[str]:
             keep anyone from the others.
     """
     told = []
-    for folder in sorted(runs_folder(database.resolve()).glob("*/")):
-        directory = RunDirectory(folder)
+    for run_id, run in scan(runs_folder(database.resolve())).items():
         try:
-            if _is_left_behind(directory):
-                land(directory, database)
-                told.append(f"run {directory.run_id} had finished on its own and is in the database now")
+            if run.is_left_behind:
+                land(run.directory, database)
+                told.append(f"run {run_id} had finished on its own and is in the database now")
         except DatabaseLocked:
             raise
         except (StoreError, RunDirectoryError, OSError) as error:
-            told.append(f"run {directory.run_id} has finished, but can't be put into the database: {error}")
+            told.append(f"run {run_id} has finished, but can't be put into the database: {error}")
     return told
 
 
 def unfinished(database: Path) -> list[str]:
     """What to tell the user of each run that the database can't have yet, because it has not finished."""
     told = []
-    for folder in sorted(runs_folder(database.resolve()).glob("*/")):
-        directory = RunDirectory(folder)
-        if directory.spec_path.is_file() and not isinstance(directory.last_event(), Finished):
-            state = "is going on" if directory.is_running() else "was cut off"
-            told.append(f"run {directory.run_id} {state}; follow it: tui-mia resume {directory.run_id}")
+    for run_id, run in scan(runs_folder(database.resolve())).items():
+        if run.is_running:
+            told.append(f"run {run_id} is going on; follow it: tui-mia resume {run_id}")
+        elif run.queued_at is not None:
+            told.append(f"run {run_id} is queued in the terminal app; start it now: tui-mia resume {run_id}")
+        elif run.finished is None:
+            told.append(f"run {run_id} was cut off; go on with it: tui-mia resume {run_id}")
     return told
 
 
-def _is_left_behind(directory: RunDirectory) -> bool:
-    last = directory.last_event()
-    if not directory.spec_path.is_file() or directory.is_running() or not isinstance(last, Finished):
-        return False
-    landed = directory.landed_path.read_text() if directory.landed_path.exists() else ""
-    return landed != str(_finished_at(last))
+def forget(database: Path, directory: RunDirectory, wait_seconds: float = WAIT_SECONDS) -> None:
+    """Delete a run: its rows in the database and its run directory.
 
-
-def _finished_at(finished: Finished) -> datetime:
-    return datetime.fromtimestamp(finished.time, UTC)
+    Raises:
+        StoreError: where the database can't be written; nothing is deleted then.
+    """
+    # A run that was cut off has a directory only; one whose directory is lost, only rows.
+    with contextlib.suppress(DatabaseMissing, RunNotFound):
+        delete_run(database, directory.run_id, wait_seconds)
+    if directory.path.is_dir():
+        directory.remove()
 
 
 def _run_row(directory: RunDirectory) -> RunRow:
@@ -81,7 +93,7 @@ def _run_row(directory: RunDirectory) -> RunRow:
         status=state.finished.status,
         created_at=directory.created_at,
         started_at=datetime.fromtimestamp(started.time, UTC) if started else None,
-        finished_at=_finished_at(state.finished),
+        finished_at=state.finished.ended_at,
         architecture=spec.model.architecture,
         pretrained=spec.model.pretrained,
         precision=f"{spec.model.precision} ({loaded.number_format})" if loaded else spec.model.precision,

@@ -19,9 +19,9 @@ from tui_mia.embedded import Subset
 from tui_mia.encoder import EncodedPool
 from tui_mia.evidence import Figures, q_values
 from tui_mia.pools import Overlap
-from tui_mia.runs.tables import TABLES
+from tui_mia.runs.tables import ENCODED_SAMPLE, TABLES
 
-_SAMPLE_COLUMNS = [name for name in TABLES["samples"].names if name != "pool"]
+_SAMPLE_COLUMNS = [column.name for column in ENCODED_SAMPLE]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,11 @@ class AuditPool:
 
 
 def write_samples(folder: Path, pools: Sequence[AuditPool]) -> None:
-    """Write `samples`, `similarities`, `pools` and `rejects`, a part at a time."""
+    """Write `samples`, `similarities`, `pools` and `rejects`, a part at a time.
+
+    The samples that stay are numbered from 0, in the order of `pools` and of their parts.
+    """
+    number = 0
     with (
         _writer(folder, "samples") as samples,
         _writer(folder, "similarities") as similarities,
@@ -58,7 +62,8 @@ def write_samples(folder: Path, pools: Sequence[AuditPool]) -> None:
             for path in pool.encoded.paths:
                 part = pq.read_table(path, columns=[*_SAMPLE_COLUMNS, "similarities"])
                 keep = pool.overlap.keep[start : start + part.num_rows]
-                kept = part.filter(pa.array(keep))
+                kept = _numbered(part.filter(pa.array(keep)), number)
+                number += kept.num_rows
                 samples.write_table(_in_pool(kept, "samples", pool.name))
                 similarities.write_table(_one_row_a_view(kept))
                 if not keep.all():
@@ -71,14 +76,23 @@ def write_samples(folder: Path, pools: Sequence[AuditPool]) -> None:
 
 
 def write_scores(folder: Path, pools: Mapping[str, AuditPool], scores: Iterable[AttackScores]) -> None:
-    """Write `scores`: every candidate and known non-member, every attack; p- and q-values of candidates."""
+    """Write `scores`: every candidate and known non-member, every attack; p- and q-values of candidates.
+
+    `pools` are those of `write_samples`, in the same order.
+    """
+    numbers, number = {}, 0
+    for name, pool in pools.items():
+        numbers[name] = range(number, number + len(pool.kept))
+        number = numbers[name].stop
     with _writer(folder, "scores") as writer:
         for attack in scores:
-            rows = _score_rows(pools["candidates"], attack.attack, attack.candidates, attack.p_values)
-            writer.write_table(rows)
-            if attack.nonmembers is not None:
-                rows = _score_rows(pools["nonmembers"], attack.attack, attack.nonmembers, None)
-                writer.write_table(rows)
+            for name, scored, p_values in (
+                ("candidates", attack.candidates, attack.p_values),
+                ("nonmembers", attack.nonmembers, None),
+            ):
+                if scored is not None:
+                    rows = _score_rows(pools[name], numbers[name], attack.attack, scored, p_values)
+                    writer.write_table(rows)
 
 
 def write_metrics(
@@ -118,16 +132,26 @@ def _one_row_a_view(part: pa.Table) -> pa.Table:
     cosines = part["similarities"].combine_chunks().flatten()
     rows = np.repeat(np.arange(part.num_rows), views)
     view = np.tile(np.arange(views, dtype=np.int16), part.num_rows)
-    return pa.table([part["sample_id"].take(rows), view, cosines], schema=TABLES["similarities"])
+    columns = [part["sample_id"].take(rows), part["number"].take(rows), view, cosines]
+    return pa.table(columns, schema=TABLES["similarities"])
 
 
 def _score_rows(
-    pool: AuditPool, attack: str, scores: NDArray[np.float64], p_values: NDArray[np.float64] | None
+    pool: AuditPool,
+    numbers: range,
+    attack: str,
+    scores: NDArray[np.float64],
+    p_values: NDArray[np.float64] | None,
 ) -> pa.Table:
     ids = pool.sample_ids
     nothing = pa.nulls(len(ids), pa.float64())
     p_and_q = [nothing, nothing] if p_values is None else [p_values, q_values(p_values)]
-    return pa.table([ids, pa.repeat(attack, len(ids)), scores, *p_and_q], schema=TABLES["scores"])
+    columns = [ids, np.array(numbers, np.int64), pa.repeat(attack, len(ids)), scores, *p_and_q]
+    return pa.table(columns, schema=TABLES["scores"])
+
+
+def _numbered(samples: pa.Table, first: int) -> pa.Table:
+    return samples.append_column("number", [np.arange(first, first + samples.num_rows)])
 
 
 def _in_pool(rows: pa.Table, table: str, pool: str) -> pa.Table:

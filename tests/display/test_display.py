@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tui_mia.display import choose_display, print_rows, print_summary, printable
+from tui_mia.clean import printable
+from tui_mia.display import choose_display, print_rows, print_summary
 from tui_mia.display.data import write_csv, write_json
 from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
 from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, Skipped, Started

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_mia.runs import Event, Finished, Launched, Loaded, Note, Progress, RunState, Skipped, Started
+from tui_mia.runs import (
+    Event,
+    Finished,
+    Launched,
+    Loaded,
+    Note,
+    Phase,
+    Progress,
+    RunState,
+    Skipped,
+    Started,
+)
 from tui_mia.runs.events import (
     append_event,
     decode_event,
@@ -19,6 +30,7 @@ from tui_mia.runs.events import (
     read_events,
     read_last_event,
 )
+from tui_mia.runs.state import NOTES_KEPT
 
 EVENTS: list[Event] = [
     Launched(),
@@ -103,13 +115,32 @@ def test_a_state_is_what_the_events_add_up_to() -> None:
     state = RunState.of(EVENTS)
     found: dict[str, Any] = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
     assert found == {
+        "launched": EVENTS[0],
         "started": EVENTS[1],
         "loaded": EVENTS[2],
         "progress": EVENTS[3],
+        "phases": (Phase("encode", EVENTS[3].time, EVENTS[3].time, 10, 1),),
         "notes": (EVENTS[4],),
         "skipped": {"wsa": "needs known non-members"},
         "finished": EVENTS[6],
     }
+
+
+def test_a_phase_lasts_until_the_next_one_or_its_latest_word() -> None:
+    told = [("encode", 0, 0, 10.0), ("encode", 8, 2, 14.0), ("sort", 0, 0, 15.0), ("sort", 0, 1, 15.5)]
+    state = RunState.of(Progress(name, 0.5, samples, rejects, time=at) for name, samples, rejects, at in told)
+    assert state.phases == (Phase("encode", 10.0, 15.0, 8, 2), Phase("sort", 15.0, 15.5, 0, 1))
+    assert [phase.seconds for phase in state.phases] == [5.0, 0.5]
+    assert state.rejects == 3
+
+
+def test_of_many_notes_the_newest_are_kept() -> None:
+    state = RunState.of(Note(str(number)) for number in range(3 * NOTES_KEPT))
+    assert [note.message for note in state.notes] == [str(n) for n in range(2 * NOTES_KEPT, 3 * NOTES_KEPT)]
+
+
+def test_a_launch_of_an_older_version_chose_no_gpu() -> None:
+    assert decode_event('{"event": "launched", "time": 1}') == Launched(None, 1)
 
 
 @pytest.mark.parametrize("again", [Launched(), Started(18, {})])

@@ -92,9 +92,20 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "audits.duckdb"
 
 
+def numbered(rows: dict[str, Rows]) -> dict[str, Rows]:
+    """The rows with the numbers of their samples, in the order of the samples."""
+    numbers = {sample["sample_id"]: number for number, sample in enumerate(rows.get("samples", []))}
+    return {
+        table: [{**row, "number": numbers.get(row["sample_id"])} for row in table_rows]
+        if "number" in TABLES[table].names
+        else table_rows
+        for table, table_rows in rows.items()
+    }
+
+
 def write_rows(folder: Path, **rows: Rows) -> Path:
     folder.mkdir(parents=True)
-    for table, table_rows in rows.items():
+    for table, table_rows in numbered(rows).items():
         pq.write_table(pa.Table.from_pylist(table_rows, schema=TABLES[table]), folder / f"{table}.parquet")
     return folder
 

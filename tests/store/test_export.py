@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import duckdb
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,8 +19,10 @@ from tui_mia.store import (
     Format,
     RunNotFound,
     RunRow,
+    StoredRun,
     StoreError,
     export_run,
+    export_samples,
     ingest,
     query,
 )
@@ -120,7 +123,7 @@ def test_only_the_rows_and_attacks_of_the_run_are_exported(
     ingest(one_run, make_run("run-b"), write_tables("b", samples=samples, scores=scores))
     assert export_run(one_run, "run-b", tmp_path / "b.json", "json") == 1
     (row,) = json.loads((tmp_path / "b.json").read_text())
-    sample_columns = ["run_id", "sample_id", "pool", "key", "source", "caption", "member"]
+    sample_columns = ["run_id", "sample_id", "number", "pool", "key", "source", "caption", "member"]
     assert list(row) == [*sample_columns, "CSA", "csa_2", 'w"sa']
     assert export_run(one_run, "run-a", tmp_path / "a.parquet", "parquet") == 12
     columns = pq.read_schema(tmp_path / "a.parquet").names
@@ -194,3 +197,51 @@ def test_a_view_that_somebody_put_into_the_file_exports_no_other_file(one_run: P
     with pytest.raises(StoreError, match="disabled by configuration"):
         export_run(one_run, "run-a", tmp_path / "scores.csv", "csv")
     assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet", "json"])
+def test_chosen_samples_are_written_in_the_order_chosen(
+    one_run: Path,
+    tables: Path,
+    tmp_path: Path,
+    make_run: MakeRun,
+    format: Format,  # noqa: A002
+) -> None:
+    ingest(one_run, make_run("run-b"), tables)
+    output = tmp_path / f"chosen.{format}"
+    assert export_samples(StoredRun(one_run, "run-a"), [7, 0, 11], output, format) == 3
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    rows = {row["number"]: row for row in expected(one_run) if row["run_id"] == "run-a"}
+    if format == "parquet":
+        assert pq.read_table(output).to_pylist() == [rows[7], rows[0], rows[11]]
+    elif format == "json":
+        assert json.loads(output.read_text()) == [rows[7], rows[0], rows[11]]
+    else:
+        with output.open(newline="") as file:
+            assert [row["number"] for row in csv.DictReader(file)] == ["7", "0", "11"]
+
+
+def test_chosen_samples_come_without_the_attacks_of_other_runs(
+    one_run: Path, write_tables: WriteTables, tmp_path: Path, make_run: MakeRun
+) -> None:
+    samples = [{"sample_id": "s", "pool": "candidates"}]
+    scores = [{"sample_id": "s", "attack": "wsa", "score": math.nan}]
+    ingest(one_run, make_run("run-b"), write_tables("b", samples=samples, scores=scores))
+    output = tmp_path / "chosen.json"
+    assert export_samples(StoredRun(one_run, "run-b"), np.array([0, 5], np.uint32), output, "json") == 1
+    (row,) = json.loads(output.read_text())
+    assert list(row)[7:] == ["member", "wsa"]
+    assert row["wsa"] is None
+    assert export_samples(StoredRun(one_run, "run-b"), [], output, "json", overwrite=True) == 0
+
+
+def test_chosen_samples_are_refused_like_a_run(one_run: Path, tmp_path: Path) -> None:
+    source, output = StoredRun(one_run, "run-a"), tmp_path / "chosen.csv"
+    output.write_text("mine")
+    with pytest.raises(ExportError, match="exists already"):
+        export_samples(source, [1], output, "csv")
+    with pytest.raises(ExportError, match="is no export format"):
+        export_samples(source, [1], output, cast(Format, "xlsx"), overwrite=True)
+    with pytest.raises(RunNotFound):
+        export_samples(StoredRun(one_run, "run-x"), [1], output, "csv", overwrite=True)
+    assert output.read_text() == "mine"

@@ -120,13 +120,13 @@ def test_the_view_has_a_column_for_each_attack_of_any_run(
     samples = [{"sample_id": "candidates-0", "pool": "candidates", "key": "1"}]
     scores = [{"sample_id": "candidates-0", "attack": "wsa", "score": 0.5, "p_value": 0.25}]
     ingest(one_run, make_run("run-b"), write_tables("b", samples=samples, scores=scores))
-    sample_columns = ["run_id", "sample_id", "pool", "key", "source", "caption", "member"]
+    sample_columns = ["run_id", "sample_id", "number", "pool", "key", "source", "caption", "member"]
     score_columns = ["aea", "csa", "wsa", "csa_p_value", "wsa_p_value"]
     assert view_columns(one_run) == sample_columns + score_columns
     with query(one_run, "FROM sample_scores WHERE sample_id = 'candidates-0' ORDER BY run_id") as result:
         first, second = result
-    assert first[7:] == (pytest.approx(0.9), pytest.approx(0.3), None, 0.04, None)
-    assert second[7:] == (None, None, 0.5, None, 0.25)
+    assert first[8:] == (pytest.approx(0.9), pytest.approx(0.3), None, 0.04, None)
+    assert second[8:] == (None, None, 0.5, None, 0.25)
 
 
 def test_the_view_has_a_row_for_a_sample_without_scores(one_run: Path) -> None:
@@ -176,7 +176,7 @@ def test_hostile_attack_names_and_run_ids_are_only_names(
     with query(database, "FROM sample_scores WHERE run_id = ?", ["it's"]) as result:
         (row,) = result
         named = dict(zip(result.columns, row, strict=True))
-    assert len({column.casefold() for column in named}) == len(named) == 7 + 2 * len(HOSTILE)
+    assert len({column.casefold() for column in named}) == len(named) == 8 + 2 * len(HOSTILE)
     assert named["run_id"] == "it's"
     assert named['say "hi"'] == 1.0
     assert named["run_id_2"] == 3.0
@@ -286,6 +286,20 @@ def test_a_table_without_a_column_gets_nulls_in_it(
         assert list(result) == [("s", "general", None)]
 
 
+def test_the_samples_of_a_run_from_before_they_had_numbers_are_numbered(
+    one_run: Path, tables: Path, make_run: MakeRun
+) -> None:
+    before = everything(one_run)
+    for table in ("samples", "similarities", "scores"):
+        rows = pq.read_table(tables / f"{table}.parquet")
+        pq.write_table(rows.drop_columns("number"), tables / f"{table}.parquet")
+    ingest(one_run, make_run(), tables)
+    after = everything(one_run)
+    assert {table: after[table] for table in ("samples", "similarities", "scores", "sample_scores")} == {
+        table: before[table] for table in ("samples", "similarities", "scores", "sample_scores")
+    }
+
+
 def test_a_file_that_is_no_database_is_not_touched(database: Path, tables: Path, make_run: MakeRun) -> None:
     database.write_text("my thesis\n" * 1000)
     with pytest.raises(NotADatabase, match=r"audits\.duckdb"):
@@ -335,10 +349,16 @@ def test_four_hundred_thousand_scores_go_in_and_come_out(
     folder = write_tables()
     ids = pa.array([f"{number:032x}" for number in range(count)])
     members = pa.array(np.arange(count) % 2 == 0)
-    samples = {"sample_id": ids, "pool": pa.array(["candidates"] * count), "member": members}
+    samples = {
+        "sample_id": ids,
+        "number": pa.array(range(count)),
+        "pool": pa.array(["candidates"] * count),
+        "member": members,
+    }
     pq.write_table(pa.table(samples), folder / "samples.parquet")
     scores = {
         "sample_id": pa.concat_arrays([ids, ids]),
+        "number": pa.array([*range(count), *range(count)]),
         "attack": pa.array(["csa"] * count + ["aea"] * count),
         "score": pa.array(np.arange(2.0 * count)),
     }

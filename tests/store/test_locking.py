@@ -16,9 +16,11 @@ from tui_mia.store import (
     NotADatabase,
     RunRow,
     StoreError,
+    connect,
     export_run,
     find_run,
     ingest,
+    limit_memory,
     list_runs,
     query,
     summarise,
@@ -188,3 +190,15 @@ def test_reading_a_file_that_is_no_database_says_so(database: Path, content: byt
 def test_reading_a_folder_as_a_database_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="can't open"):
         list_runs(tmp_path)
+
+
+def test_limits_hold_for_readers_exports_and_ingests_alike(
+    one_run: Path, tables: Path, tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect, "_limits", {})
+    limit_memory("64MiB", threads=1)
+    with query(one_run, "SELECT current_setting('memory_limit'), current_setting('threads')") as result:
+        assert list(result) == [("64.0 MiB", 1)]
+        assert len(list_runs(one_run, wait_seconds=0)) == 1
+    ingest(one_run, make_run("run-b"), tables)
+    assert export_run(one_run, "run-b", tmp_path / "b.csv", "csv") == 12

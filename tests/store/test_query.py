@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import collections
+import csv
+import json
 import shutil
+import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tui_mia.store import DatabaseVersion, QueryError, RunRow, ingest, query
+from tui_mia.store import (
+    DatabaseLocked,
+    DatabaseVersion,
+    ExportError,
+    QueryError,
+    RunRow,
+    export_query,
+    ingest,
+    query,
+)
+from tui_mia.store.errors import Interrupted
+from tui_mia.store.source import QueryHandle
 
 MakeRun = Callable[..., RunRow]
 
@@ -222,9 +237,23 @@ def contents(*folders: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
+def read_all(database: Path, sql: str) -> None:
+    list(query(database, sql))
+
+
+def export(database: Path, sql: str) -> None:
+    export_query(database, sql, database.with_name("out.csv"))
+
+
+@pytest.mark.parametrize("ask", [read_all, export])
 @pytest.mark.parametrize("sql", READS_OUTSIDE + ACTS)
 def test_a_query_can_neither_leave_the_database_nor_change_anything(
-    one_run: Path, tmp_path: Path, files: Path, sql: str, monkeypatch: pytest.MonkeyPatch
+    one_run: Path,
+    tmp_path: Path,
+    files: Path,
+    ask: Callable[[Path, str], None],
+    sql: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     python_secret = {"a": [1]}
     assert python_secret
@@ -233,7 +262,7 @@ def test_a_query_can_neither_leave_the_database_nor_change_anything(
     (tmp_path / "beside.csv").write_text("a,b\n1,2\n")
     before = contents(tmp_path, files)
     with pytest.raises(QueryError):
-        list(query(one_run, sql.format(files=files, db=one_run)))
+        ask(one_run, sql.format(files=files, db=one_run))
     assert contents(tmp_path, files) == before
 
 
@@ -253,7 +282,7 @@ def test_a_view_that_somebody_put_into_the_file_reads_no_other_file(one_run: Pat
 
 def test_a_database_of_another_version_is_not_queried(one_run: Path) -> None:
     with duckdb.connect(str(one_run)) as connection:
-        connection.execute("UPDATE meta SET schema_version = 2")
+        connection.execute("UPDATE meta SET schema_version = 99")
     with pytest.raises(DatabaseVersion):
         query(one_run, "FROM runs")
 
@@ -272,3 +301,127 @@ def test_a_query_sees_what_a_killed_writer_had_committed(one_run: Path, tmp_path
     assert (tmp_path / "audits.duckdb.wal").exists()
     with query(one_run, "SELECT run_id FROM runs ORDER BY run_id") as result:
         assert list(result) == [("committed",), ("run-a",)]
+
+
+NEVER_ENDS = "SELECT count(*) FROM range(1000000000000) AS a(n), range(1000) AS b(m) WHERE n * m % 7 = 3"
+
+
+def interrupted_soon(work: Callable[[QueryHandle], object]) -> None:
+    """Interrupt what works with a handle until it ends, as there is no telling when it begins."""
+    handle, ended = QueryHandle(), threading.Event()
+
+    def interrupt() -> None:
+        while not ended.wait(0.02):
+            handle.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(Interrupted, match="interrupted"):
+            work(handle)
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_query_can_be_interrupted_from_another_thread(
+    one_run: Path, tables: Path, make_run: MakeRun
+) -> None:
+    interrupted_soon(lambda handle: query(one_run, NEVER_ENDS, handle=handle))
+    ingest(one_run, make_run("run-b"), tables, wait_seconds=0)  # nothing holds the file
+
+
+def test_the_reading_of_rows_can_be_interrupted(one_run: Path) -> None:
+    with query(one_run, "FROM range(1000000000000)") as result:
+        rows = iter(result)
+        assert next(rows) == (0,)
+        result.interrupt()
+        with pytest.raises(Interrupted):
+            collections.deque(rows, maxlen=0)
+
+
+def test_a_handle_that_was_used_before_the_query_began_stops_it(one_run: Path) -> None:
+    handle = QueryHandle()
+    handle.interrupt()
+    with pytest.raises(Interrupted):
+        query(one_run, NEVER_ENDS, handle=handle)
+
+
+def test_an_interrupt_after_the_end_does_nothing(one_run: Path) -> None:
+    with query(one_run, "FROM runs") as result:
+        assert len(list(result)) == 1
+    result.interrupt()
+    with query(one_run, "FROM runs") as result:
+        assert len(list(result)) == 1
+
+
+def test_an_export_can_be_interrupted_and_leaves_nothing(one_run: Path, tmp_path: Path) -> None:
+    before = contents(tmp_path)
+    interrupted_soon(
+        lambda handle: export_query(one_run, NEVER_ENDS, tmp_path / "out.parquet", handle=handle)
+    )
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json", ".CSV"])
+def test_a_query_is_exported_in_the_format_of_the_suffix(one_run: Path, tmp_path: Path, suffix: str) -> None:
+    output = tmp_path / f"it's 'out'{suffix}"
+    sql = "SELECT key, caption FROM samples WHERE pool = 'candidates' ORDER BY key DESC; -- all"
+    assert export_query(one_run, sql, output) == 6
+    if suffix == ".parquet":
+        rows = pq.read_table(output).to_pylist()
+    elif suffix == ".json":
+        rows = json.loads(output.read_text())
+    else:
+        rows = list(csv.DictReader(output.read_text().splitlines()))
+    assert rows[0] == {"key": "00005", "caption": "a photo of 5 things"}
+    assert [row["key"] for row in rows] == [f"{number:05}" for number in range(5, -1, -1)]
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
+@pytest.mark.parametrize(
+    "sql", ["DESCRIBE runs", "SHOW TABLES", "SUMMARIZE scores", "FROM runs", "SELECT now(), 1::HUGEINT"]
+)
+def test_every_statement_that_reads_can_be_exported(
+    one_run: Path, tmp_path: Path, sql: str, suffix: str
+) -> None:
+    assert export_query(one_run, sql, tmp_path / f"out{suffix}") >= 1
+
+
+def test_columns_of_one_name_and_numbers_that_are_none_survive_an_export(
+    one_run: Path, tmp_path: Path
+) -> None:
+    sql = """SELECT 1 AS a, 2 AS A, 'nan'::DOUBLE AS a, 4 AS "x ""y" """
+    assert export_query(one_run, sql, tmp_path / "out.json") == 1
+    assert json.loads((tmp_path / "out.json").read_text(), parse_constant=pytest.fail) == [
+        {"a": 1, "A_2": 2, "a_3": None, 'x "y': 4}
+    ]
+
+
+def test_an_export_says_what_it_can_write_and_writes_over_nothing(one_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"\.csv, \.parquet, \.json"):
+        export_query(one_run, "FROM runs", tmp_path / "out.xlsx")
+    (tmp_path / "out.csv").write_text("precious")
+    with pytest.raises(ExportError, match="exists already"):
+        export_query(one_run, "FROM runs", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "precious"
+    assert export_query(one_run, "FROM runs", tmp_path / "out.csv", overwrite=True) == 1
+    with pytest.raises(ExportError, match="No such file or directory"):
+        export_query(one_run, "FROM runs", tmp_path / "nowhere" / "out.csv")
+
+
+def test_an_export_of_a_wrong_query_leaves_no_file(one_run: Path, tmp_path: Path) -> None:
+    before = contents(tmp_path)
+    for sql in ["FROM nothing", "SELEC 1", "SELECT error('late') FROM range(100000)", "SELECT 1; SELECT 2"]:
+        with pytest.raises(QueryError):
+            export_query(one_run, sql, tmp_path / "out.csv")
+    assert contents(tmp_path) == before
+
+
+def test_an_export_from_a_database_that_is_held_names_the_holder(
+    one_run: Path, tmp_path: Path, hold: Callable[[Path, str], subprocess.Popen[str]]
+) -> None:
+    holder = hold(one_run, "writer")
+    with pytest.raises(DatabaseLocked, match=f"process {holder.pid}"):
+        export_query(one_run, "FROM runs", tmp_path / "out.csv", wait_seconds=0)

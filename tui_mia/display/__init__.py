@@ -4,7 +4,6 @@ Progress goes to stderr, results to stdout. Everything that came from outside
 (captions, keys, file names, error messages) is cleaned before it is shown.
 """
 
-from tui_mia.display.clean import printable
 from tui_mia.display.progress import Display, choose_display
 from tui_mia.display.results import print_error, print_rows, print_runs, print_summary
 
@@ -15,5 +14,4 @@ __all__ = [
     "print_rows",
     "print_runs",
     "print_summary",
-    "printable",
 ]

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from tui_mia.display.clean import printable
+from tui_mia.clean import printable
 from tui_mia.runs import Event, Loaded, Note
 from tui_mia.runs import Progress as ProgressEvent
 

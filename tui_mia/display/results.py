@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tui_mia.display.clean import printable
+from tui_mia.clean import printable
 from tui_mia.store import LOW_P_VALUES, AttackFigures, RunOverview, RunRow, RunSummary
 
 # Narrower than this a column of a table is not read but spelt.

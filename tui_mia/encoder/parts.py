@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tui_mia.embedded import Block
-from tui_mia.runs.directory import replace_with_table
-from tui_mia.runs.tables import TABLES
+from tui_mia.runs.parquet import replace_with_table
+from tui_mia.runs.tables import ENCODED_SAMPLE
 
 REJECTS = pa.schema([("source", pa.string()), ("key", pa.string()), ("reason", pa.string())])
 
@@ -22,7 +22,7 @@ def samples_schema(views: int, dimension: int) -> pa.Schema:
     """One row a sample: what it is, its 1 + K similarities, its two embeddings of D numbers."""
     return pa.schema(
         [
-            *(column for column in TABLES["samples"] if column.name != "pool"),
+            *ENCODED_SAMPLE,
             ("similarities", pa.list_(pa.float32(), 1 + views)),
             ("image_embedding", pa.list_(pa.float32(), dimension)),
             ("text_embedding", pa.list_(pa.float32(), dimension)),

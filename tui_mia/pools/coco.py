@@ -38,6 +38,12 @@ class CocoFile:
     annotations: list[Annotation]
     images: dict[CocoId, dict[str, object]]
 
+    def image_names(self, key: str) -> list[str]:
+        """The images, by file name, of the annotations with an id; more than one where ids repeat."""
+        rows = (row for row in self.annotations if row.annotation_id is not None)
+        found = (self.images.get(row.image_id) for row in rows if storable(str(row.annotation_id)) == key)
+        return list(dict.fromkeys(str(image["file_name"]) for image in found if image is not None))
+
 
 def plan_coco(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> list[Cut]:
     """Check that captions and images are there, and cut the captions into ranges."""
@@ -48,7 +54,7 @@ def plan_coco(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -
             f"give a captions file, or set pools.{pool}.caption to the field"
         )
     if _image_folder(path, spec, coco) is None:
-        names = ", ".join(str(folder) for folder in _candidate_folders(path, spec))
+        names = ", ".join(str(folder) for folder in image_folders(path, spec))
         raise UnusableError(
             f'none of its images is in {names}; set pools.{pool}.image = "..." to the folder of the images'
         )
@@ -107,14 +113,15 @@ def _image_folder(path: Path, spec: PoolSpec, coco: CocoFile) -> Path | None:
     return next(
         (
             folder
-            for folder in _candidate_folders(path, spec)
+            for folder in image_folders(path, spec)
             if any("\0" not in name and os.path.exists(folder / name) for name in names)
         ),
         None,
     )
 
 
-def _candidate_folders(path: Path, spec: PoolSpec) -> list[Path]:
+def image_folders(path: Path, spec: PoolSpec) -> list[Path]:
+    """The folders that the images of a captions file may be in, the likeliest first."""
     if spec.image:
         return [path.parent / Path(spec.image).expanduser()]
     split = path.stem.removeprefix("captions_")

@@ -19,26 +19,36 @@ def columns(path: Path) -> list[str]:
         return _header(file, path)
 
 
-def cuts(path: Path, rows_per_shard: int) -> list[Cut]:
+def cuts(path: Path, rows_per_shard: int) -> Iterator[Cut]:
     """Parse the file once, because only a parser knows which line ends are within quotes."""
     with open_text(path) as file:
         _header(file, path)
-        return cut_rows(_records(file, path), file.tell, rows_per_shard)
+        yield from cut_rows(_records(file, path), file.tell, rows_per_shard)
 
 
 def rows(shard: Shard) -> Iterator[dict[str, object] | UnusableError]:
     """The rows of a shard by column; the reason in place of a row that doesn't fit."""
     assert shard.stop is not None
-    with open_text(shard.path) as file:
-        names = _header(file, shard.path)
-        file.seek(shard.offset)
-        for record in islice(_records(file, shard.path), shard.stop - shard.start):
+    for _, row in islice(rows_from(shard.path, shard.offset), shard.stop - shard.start):
+        yield row
+
+
+def rows_from(
+    path: Path, offset: int | None = None
+) -> Iterator[tuple[int, dict[str, object] | UnusableError]]:
+    """Each row from a byte on, or from the first one, after the byte that it begins at."""
+    with open_text(path) as file:
+        names = _header(file, path)
+        file.seek(file.tell() if offset is None else offset)
+        beginning = file.tell()
+        for record in _records(file, path):
             if isinstance(record, UnusableError):
-                yield record
+                yield beginning, record
             elif len(record) != len(names):
-                yield UnusableError(f"row has {len(record)} columns; the table has {len(names)}")
+                yield beginning, UnusableError(f"row has {len(record)} columns; the table has {len(names)}")
             else:
-                yield dict(zip(names, record, strict=True))
+                yield beginning, dict(zip(names, record, strict=True))
+            beginning = file.tell()
 
 
 def _header(file: BinaryIO, path: Path) -> list[str]:

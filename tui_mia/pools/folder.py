@@ -17,7 +17,16 @@ from tui_mia.spec import PoolSpec
 
 @lru_cache(maxsize=8)
 def list_images(folder: Path, extensions: tuple[str, ...]) -> tuple[str, ...]:
-    """The paths of all images under `folder`, relative to it and in a fixed order.
+    """The paths of all images under `folder`, in the order of `walk_images`.
+
+    Raises:
+        UnusableError: where a folder can't be listed.
+    """
+    return tuple(image for images in walk_images(folder, extensions) for image in images)
+
+
+def walk_images(folder: Path, extensions: tuple[str, ...]) -> Iterator[list[str]]:
+    """The paths of the images in `folder` and in each folder under it, relative to it and in a fixed order.
 
     Hidden files and folders are left out. Links to folders are listed as they
     are and not followed, so that reading one can say so.
@@ -25,22 +34,25 @@ def list_images(folder: Path, extensions: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         UnusableError: where a folder can't be listed.
     """
-    images: list[str] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         pictures = [name for name in files if not name.startswith(".") and _extension(name) in extensions]
         below = os.path.relpath(place, folder)
-        images += [os.path.normpath(os.path.join(below, name)) for name in sorted(links + pictures)]
-    return tuple(images)
+        yield [os.path.normpath(os.path.join(below, name)) for name in sorted(links + pictures)]
 
 
 def read_folder(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
     """Stream the images of a shard; a sample's files are opened only when it is loaded."""
     images = list_images(shard.path, image_extensions(spec))
     for position, image in enumerate(images[shard.start : shard.stop], start=1):
-        key = os.path.splitext(image)[0]
-        yield Found(storable(key), position, partial(_load, shard.path, image, spec))
+        yield found_image(shard.path, image, spec, position)
+
+
+def found_image(folder: Path, image: str, spec: PoolSpec, position: int = 0) -> Found:
+    """An image of a folder as a sample; its key is its path without the extension."""
+    key = os.path.splitext(image)[0]
+    return Found(storable(key), position, partial(_load, folder, image, spec))
 
 
 def has_captions(folder: Path, spec: PoolSpec) -> bool:

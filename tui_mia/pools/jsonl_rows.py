@@ -25,19 +25,29 @@ def columns(path: Path) -> list[str]:
     return list(dict.fromkeys(name for row in objects for name in row))
 
 
-def cuts(path: Path, rows_per_shard: int) -> list[Cut]:
+def cuts(path: Path, rows_per_shard: int) -> Iterator[Cut]:
     """Count the lines once."""
     with open_text(path) as file:
-        return cut_rows(_filled_lines(file), file.tell, rows_per_shard)
+        yield from cut_rows(_filled_lines(file), file.tell, rows_per_shard)
 
 
 def rows(shard: Shard) -> Iterator[dict[str, object] | UnusableError]:
     """The rows of a shard by name; the reason in place of a line that is no JSON object."""
     assert shard.stop is not None
-    with open_text(shard.path) as file:
-        file.seek(shard.offset)
-        for line in islice(_filled_lines(file), shard.stop - shard.start):
-            yield _parse(line)
+    for _, row in islice(rows_from(shard.path, shard.offset), shard.stop - shard.start):
+        yield row
+
+
+def rows_from(
+    path: Path, offset: int | None = None
+) -> Iterator[tuple[int, dict[str, object] | UnusableError]]:
+    """Each row from a byte on, or from the first one, after the byte that it begins at."""
+    with open_text(path) as file:
+        file.seek(file.tell() if offset is None else offset)
+        beginning = file.tell()
+        for line in _filled_lines(file):
+            yield beginning, _parse(line)
+            beginning = file.tell()
 
 
 def _filled_lines(file: BinaryIO) -> Iterator[bytes]:

@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tui_mia.pools.fields import quote
 from tui_mia.pools.found import UnusableError
 from tui_mia.pools.pair import Shard
 from tui_mia.pools.text_lines import Cut, ranges
 
 ROWS_A_BATCH = 32
+_ROWS_A_LEAN_BATCH = 4096
 _BUFFER_BYTES = 2**20
 
 
@@ -23,10 +25,11 @@ def columns(path: Path) -> list[str]:
         return list(table.schema_arrow.names)
 
 
-def cuts(path: Path, rows_per_shard: int) -> list[Cut]:
+def cuts(path: Path, rows_per_shard: int) -> Iterator[Cut]:
     """Cut by row numbers; the metadata has their count."""
     with _open(path) as table:
-        return [Cut(start, stop) for start, stop in ranges(table.metadata.num_rows, rows_per_shard)]
+        rows = table.metadata.num_rows
+    yield from (Cut(start, stop) for start, stop in ranges(rows, rows_per_shard))
 
 
 def rows(shard: Shard, image_column: str) -> Iterator[dict[str, object] | UnusableError]:
@@ -49,6 +52,31 @@ def rows(shard: Shard, image_column: str) -> Iterator[dict[str, object] | Unusab
                 yield from _rows_of(batch.slice(skipped, max(shard.stop - before - skipped, 0)))
                 if first >= shard.stop:
                     return
+        except (pa.ArrowException, OSError) as damage:
+            raise UnusableError(f"table is damaged from about row {first} on: {damage}") from damage
+
+
+def values(path: Path, column: str, start: int = 0) -> Iterator[object]:
+    """One column from a row on, a few rows at a time; None where a value can't be read.
+
+    Raises:
+        UnusableError: where there is no such column or the file is damaged.
+    """
+    with _open(path) as table:
+        if column not in table.schema_arrow.names:
+            raise UnusableError(f"has no column {quote(column)} any more")
+        groups, first = _row_groups(table.metadata, start, table.metadata.num_rows)
+        kind = table.schema_arrow.field(column)
+        rows_a_batch = (
+            ROWS_A_BATCH if _is_binary(kind) or pa.types.is_nested(kind.type) else _ROWS_A_LEAN_BATCH
+        )
+        batches = table.iter_batches(rows_a_batch, row_groups=groups, columns=[column], use_threads=False)
+        try:
+            for batch in batches:
+                before, first = first, first + batch.num_rows
+                if first > start:
+                    rows = _rows_of(batch.slice(max(start - before, 0)))
+                    yield from (row.get(column) if isinstance(row, dict) else None for row in rows)
         except (pa.ArrowException, OSError) as damage:
             raise UnusableError(f"table is damaged from about row {first} on: {damage}") from damage
 

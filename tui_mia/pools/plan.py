@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from tui_mia.pools.table import TABLE_SUFFIXES, plan_table
 from tui_mia.pools.text_lines import ranges
 from tui_mia.spec import PoolSpec, expand_source
 
-_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-_KNOWN = f"{', '.join((*_TAR_SUFFIXES, *TABLE_SUFFIXES))}, a COCO captions .json, or a folder"
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+_KNOWN = f"{', '.join((*TAR_SUFFIXES, *TABLE_SUFFIXES))}, a COCO captions .json, or a folder"
 
 
 def plan_shards(pool: PoolName, spec: PoolSpec, rows_per_shard: int = 10_000) -> list[Shard]:
@@ -27,17 +28,15 @@ def plan_shards(pool: PoolName, spec: PoolSpec, rows_per_shard: int = 10_000) ->
     Raises:
         PoolError: for a source that can't be read, naming it, the reason and what to do.
     """
-    for cached in (list_images, load_coco, load_keys):
-        cached.cache_clear()  # the files may have changed since another plan
+    forget_files()
     if spec.keys is not None:
         load_keys(pool, spec.keys)
-    labels = spec.member if isinstance(spec.member, list) else [None] * len(spec.source)
     shards: list[Shard] = []
-    for source, member in zip(spec.source, labels, strict=True):
+    for source, member in labelled_sources(spec):
         planned = [
             replace(shard, member=member)
             for path in expand_source(source)
-            for shard in _plan_path(pool, path, spec, rows_per_shard)
+            for shard in plan_path(pool, path, spec, rows_per_shard)
         ]
         if not planned:
             raise PoolError(f"pools.{pool}: {source}: there are no rows in it; name a source that has pairs")
@@ -45,11 +44,27 @@ def plan_shards(pool: PoolName, spec: PoolSpec, rows_per_shard: int = 10_000) ->
     return [replace(shard, index=index) for index, shard in enumerate(shards)]
 
 
-def _plan_path(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> list[Shard]:
+def forget_files() -> None:
+    """Forget what files had in them; they may have changed since."""
+    for cached in (list_images, load_coco, load_keys):
+        cached.cache_clear()
+
+
+def labelled_sources(spec: PoolSpec) -> list[tuple[str, bool | None]]:
+    """Each source with the label that all its pairs have, if it has one."""
+    labels = spec.member if isinstance(spec.member, list) else [None] * len(spec.source)
+    return list(zip(spec.source, labels, strict=True))
+
+
+def plan_path(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> Iterator[Shard]:
+    """Cut one file or folder into shards, as they are found.
+
+    Raises:
+        PoolError: if it can't be read.
+    """
     try:
-        if path.is_dir():
-            return _plan_folder(pool, path, spec, rows_per_shard)
-        return _plan_file(pool, path, spec, rows_per_shard)
+        plan = _plan_folder if path.is_dir() else _plan_file
+        yield from plan(pool, path, spec, rows_per_shard)
     except UnusableError as problem:
         raise PoolError(f"pools.{pool}: {path}: {problem}") from problem
     except OSError as error:
@@ -58,25 +73,35 @@ def _plan_path(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) 
         ) from error
 
 
-def _plan_file(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> list[Shard]:
+def _plan_file(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> Iterator[Shard]:
     name = path.name.lower()
-    if name.endswith(_TAR_SUFFIXES):
-        return [Shard(pool, 0, "webdataset", path, extent=path.stat().st_size)]
-    if name.endswith(TABLE_SUFFIXES):
-        cuts = plan_table(pool, path, spec, rows_per_shard)
-        return [Shard(pool, 0, "table", path, cut.stop - cut.start, *cut) for cut in cuts]
-    if name.endswith(".json"):
-        cuts = plan_coco(pool, path, spec, rows_per_shard)
-        return [Shard(pool, 0, "coco", path, cut.stop - cut.start, *cut) for cut in cuts]
-    raise UnusableError(f"is of an unknown format; known are {_KNOWN}")
+    if name.endswith(TAR_SUFFIXES):
+        yield Shard(pool, 0, "webdataset", path, extent=path.stat().st_size)
+    elif name.endswith(TABLE_SUFFIXES):
+        for cut in plan_table(pool, path, spec, rows_per_shard):
+            yield Shard(pool, 0, "table", path, cut.stop - cut.start, *cut)
+    elif name.endswith(".json"):
+        for cut in plan_coco(pool, path, spec, rows_per_shard):
+            yield Shard(pool, 0, "coco", path, cut.stop - cut.start, *cut)
+    else:
+        raise UnusableError(f"is of an unknown format; known are {_KNOWN}")
 
 
-def _plan_folder(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> list[Shard]:
+def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files directly in a folder that end in one of `suffixes`, sorted; not the hidden ones."""
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.name.lower().endswith(suffixes) and not file.name.startswith(".") and file.is_file()
+    )
+
+
+def _plan_folder(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> Iterator[Shard]:
     """Tars go before images and images before tables: img2dataset writes tables beside both."""
-    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    tars = [file for file in files if file.name.lower().endswith(_TAR_SUFFIXES)]
-    if tars:
-        return [shard for tar in tars for shard in _plan_file(pool, tar, spec, rows_per_shard)]
+    if tars := files_in(path, TAR_SUFFIXES):
+        for tar in tars:
+            yield from _plan_file(pool, tar, spec, rows_per_shard)
+        return
     images = list_images(path, image_extensions(spec))
     if images:
         if not has_captions(path, spec):
@@ -85,11 +110,13 @@ def _plan_folder(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int
                 "write the captions there, or name the table or COCO .json that has them as the source"
             )
         cuts = ranges(len(images), rows_per_shard)
-        return [Shard(pool, 0, "folder", path, stop - start, start, stop) for start, stop in cuts]
-    tables = [file for file in files if file.name.lower().endswith(TABLE_SUFFIXES)]
-    if tables:
-        return [shard for table in tables for shard in _plan_path(pool, table, spec, rows_per_shard)]
-    raise UnusableError(
-        f"holds nothing usable: no {', '.join((*_TAR_SUFFIXES, *TABLE_SUFFIXES))} and no images; "
-        "name the folder inside it that has the pairs"
-    )
+        for start, stop in cuts:
+            yield Shard(pool, 0, "folder", path, stop - start, start, stop)
+    elif tables := files_in(path, TABLE_SUFFIXES):
+        for table in tables:
+            yield from plan_path(pool, table, spec, rows_per_shard)
+    else:
+        raise UnusableError(
+            f"holds nothing usable: no {', '.join((*TAR_SUFFIXES, *TABLE_SUFFIXES))} and no images; "
+            "name the folder inside it that has the pairs"
+        )

@@ -32,11 +32,11 @@ def read_shard(shard: Shard, spec: PoolSpec) -> Iterator[Pair | Reject]:
     wanted = load_keys(shard.pool, spec.keys) if spec.keys is not None else None
     position = 0
     try:
-        for found in _READERS[shard.format](shard, spec):
+        for found in find_samples(shard, spec):
             position = found.position
             # A sample without a key can't be known to be unwanted.
             if wanted is None or not found.key or found.key in wanted:
-                yield _judged(found, source, shard.member)
+                yield judge(found, source, shard.member)
     except UnusableError as damage:
         yield Reject("", source, storable(str(damage)), position)
     except OSError as error:
@@ -46,7 +46,18 @@ def read_shard(shard: Shard, spec: PoolSpec) -> Iterator[Pair | Reject]:
         ) from error
 
 
-def _judged(found: Found, source: str, shard_member: bool | None) -> Pair | Reject:
+def find_samples(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
+    """The samples of a shard under all keys, not looked at yet.
+
+    Raises:
+        UnusableError: after the last good sample, where the file is damaged.
+        OSError: if the shard's file can't be opened (any more).
+    """
+    return _READERS[shard.format](shard, spec)
+
+
+def judge(found: Found, source: str, shard_member: bool | None) -> Pair | Reject:
+    """Load a sample and say whether it is a pair; a label of the shard goes before its own."""
     try:
         content = found.load()
         if not content.image:

@@ -24,9 +24,7 @@ def content_of(files: Mapping[str, bytes], present: Collection[str], spec: PoolS
     `spec.caption` names a field of the JSON, or else the extension of the
     caption's file. Where it is not set, .txt goes before the JSON's `caption`.
     """
-    image = next((files[extension] for extension in image_extensions(spec) if extension in files), None)
-    if image is None:
-        raise UnusableError(f"no image: {_has(present)}")
+    image = image_of(files, present, spec)
     fields = parse_object(decode(files["json"])) if "json" in files else {}
     caption = _caption(files, fields, present, spec)
     label_field = spec.member if isinstance(spec.member, str) else "member"
@@ -36,6 +34,14 @@ def content_of(files: Mapping[str, bytes], present: Collection[str], spec: PoolS
     if _same_text(fields.get(caption_field), caption):
         del fields[caption_field]
     return Content(image, caption, member, fields)
+
+
+def image_of(files: Mapping[str, bytes], present: Collection[str], spec: PoolSpec) -> bytes:
+    """The image among the files of a sample, of the preferred extension."""
+    image = next((files[extension] for extension in image_extensions(spec) if extension in files), None)
+    if image is None:
+        raise UnusableError(f"no image: {_has(present)}")
+    return image
 
 
 def _caption(

@@ -17,8 +17,8 @@ from tui_mia.spec import PoolSpec
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
-def plan_table(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> list[Cut]:
-    """Check that the needed columns are there, and cut the table into ranges of rows."""
+def plan_table(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> Iterator[Cut]:
+    """Check that the needed columns are there, and cut the table into ranges of rows, one by one."""
     match path.suffix.lower():
         case ".parquet":
             names, cuts = parquet_rows.columns(path), parquet_rows.cuts(path, rows_per_shard)
@@ -26,9 +26,10 @@ def plan_table(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) 
             names, cuts = jsonl_rows.columns(path), jsonl_rows.cuts(path, rows_per_shard)
         case _:
             names, cuts = csv_rows.columns(path), csv_rows.cuts(path, rows_per_shard)
-    if cuts:
-        _check_columns(pool, names, spec)
-    return cuts
+    for cut in cuts:
+        if cut.start == 0:
+            _check_columns(pool, names, spec)
+        yield cut
 
 
 def read_table(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
@@ -37,13 +38,62 @@ def read_table(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
     The key is the column `key`, or else the row's number in its table, from 0.
     """
     for position, row in enumerate(_rows(shard, _image_column(spec)), start=1):
-        key = str(shard.start + position - 1)
+        number = str(shard.start + position - 1)
         if isinstance(row, UnusableError):
-            yield Found(key, position, partial(_refuse, row))
+            yield Found(number, position, partial(_refuse, row))
         else:
-            given = row.get("key")
-            key = key if given is None or given == "" else storable(str(given))
-            yield Found(key, position, partial(_load, row, shard.path.parent, spec))
+            yield Found(_key(row.get("key"), number), position, partial(_load, row, shard.path.parent, spec))
+
+
+def is_keyed_by_row(path: Path) -> bool:
+    """Whether a row can be had by its key without any list of them: Parquet without a column `key`."""
+    return path.suffix.lower() == ".parquet" and "key" not in parquet_rows.columns(path)
+
+
+def list_rows(path: Path) -> Iterator[tuple[str, int]]:
+    """The key of every row, and the byte at which it begins; 0 in Parquet, which has no such thing.
+
+    Raises:
+        UnusableError: where the table is damaged.
+        OSError: if the file can't be opened.
+    """
+    if path.suffix.lower() == ".parquet":
+        for number, given in enumerate(parquet_rows.values(path, "key")):
+            yield _key(given, str(number)), 0
+        return
+    for number, (offset, row) in enumerate(_text_rows(path)):
+        yield _key(None if isinstance(row, UnusableError) else row.get("key"), str(number)), offset
+
+
+def read_image(path: Path, row: int, offset: int, spec: PoolSpec) -> bytes:
+    """The image of the row of a number, which begins at a byte that `list_rows` gave.
+
+    Raises:
+        UnusableError: where there is no such row, or no image that can be read.
+        OSError: if the table can't be opened.
+    """
+    nothing = UnusableError("the table ends before it")
+    if path.suffix.lower() == ".parquet":
+        cell = next(parquet_rows.values(path, _image_column(spec), row), nothing)
+    else:
+        _, columns = next(_text_rows(path, offset), (0, nothing))
+        cell = columns if isinstance(columns, UnusableError) else columns.get(_image_column(spec))
+    if isinstance(cell, UnusableError):
+        raise cell
+    return _image(cell, path.parent)
+
+
+def _text_rows(
+    path: Path, offset: int | None = None
+) -> Iterator[tuple[int, dict[str, object] | UnusableError]]:
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return jsonl_rows.rows_from(path, offset)
+    return csv_rows.rows_from(path, offset)
+
+
+def _key(given: object, number: str) -> str:
+    """The key of a row: what its column `key` holds, or else its number."""
+    return number if given is None or given == "" else storable(str(given))
 
 
 def _rows(shard: Shard, image_column: str) -> Iterator[dict[str, object] | UnusableError]:

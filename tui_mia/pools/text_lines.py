@@ -42,14 +42,15 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def cut_rows(rows: Iterable[object], tell: Callable[[], int], rows_per_shard: int) -> list[Cut]:
-    """Run through `rows` and note where each shard of them begins."""
-    offsets, count = [tell()], 0
+def cut_rows(rows: Iterable[object], tell: Callable[[], int], rows_per_shard: int) -> Iterator[Cut]:
+    """Run through `rows` and note where each shard of them begins, shard by shard."""
+    start, offset, count = 0, tell(), 0
     for count, _ in enumerate(rows, start=1):
         if count % rows_per_shard == 0:
-            offsets.append(tell())
-    # Where the last shard is full, its end was noted too.
-    return [Cut(*rows, offset) for rows, offset in zip(ranges(count, rows_per_shard), offsets, strict=False)]
+            yield Cut(start, count, offset)
+            start, offset = count, tell()
+    if count > start:
+        yield Cut(start, count, offset)
 
 
 def ranges(count: int, rows_per_shard: int) -> list[tuple[int, int]]:

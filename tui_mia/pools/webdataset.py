@@ -8,13 +8,14 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from tui_mia.pools.fields import quote, storable
 from tui_mia.pools.files import image_extensions, limit_bytes, too_large
 from tui_mia.pools.found import Content, Found, UnusableError
 from tui_mia.pools.pair import Shard
-from tui_mia.pools.sidecars import content_of, text_extensions
+from tui_mia.pools.sidecars import content_of, image_of, text_extensions
 from tui_mia.spec import PoolSpec
 
 # Directory, name up to the first dot, extension: webdataset's own rule.
@@ -34,6 +35,11 @@ class _Sample:
         if self.problem:
             raise UnusableError(self.problem)
         return content_of(self.files, self.extensions, spec)
+
+    def image(self, spec: PoolSpec) -> bytes:
+        if self.problem:
+            raise UnusableError(self.problem)
+        return image_of(self.files, self.extensions, spec)
 
 
 class _NoEndMarkerError(Exception):
@@ -55,6 +61,42 @@ def read_tar(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
             raise UnusableError(f"tar ends early after {file.tell():,} bytes: {damage}") from damage
 
 
+def list_samples(path: Path) -> Iterator[tuple[str, int]]:
+    """The key of every sample of a tar, and the byte of the unpacked tar at which it begins.
+
+    Raises:
+        UnusableError: after the last good sample, where the tar is damaged or cut off.
+        OSError: if the file can't be opened.
+    """
+    with path.open("rb") as file, _unpacked(file) as content:
+        before = ""
+        try:
+            for _, member in _members(content):
+                name = _member_name(member)
+                if name is not None and name[0] != before:
+                    before = name[0]
+                    yield storable(before), member.offset
+        except _NoEndMarkerError:
+            return
+        except Exception as damage:
+            raise UnusableError(f"tar ends early after {file.tell():,} bytes: {damage}") from damage
+
+
+def read_image(path: Path, offset: int, spec: PoolSpec) -> bytes:
+    """The image of the sample that begins at a byte which `list_samples` gave.
+
+    Raises:
+        UnusableError: where there is no image, or none that is read.
+        OSError: if the file can't be opened.
+    """
+    with path.open("rb") as file, _unpacked(file) as content:
+        try:
+            sample = next(_samples(content, spec, offset))
+        except (StopIteration, _NoEndMarkerError):
+            raise UnusableError("the tar ends before it") from None
+    return sample.image(spec)
+
+
 def _unpacked(file: BinaryIO) -> BinaryIO:
     """The file itself, or what is in it if it is compressed, whatever its name says."""
     magic = file.read(2)
@@ -62,16 +104,16 @@ def _unpacked(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if magic == b"\x1f\x8b" else file
 
 
-def _samples(file: BinaryIO, spec: PoolSpec) -> Iterator[_Sample]:
+def _samples(file: BinaryIO, spec: PoolSpec, start: int = 0) -> Iterator[_Sample]:
     images = image_extensions(spec)
     wanted = {*images, *text_extensions(spec)}
     sample = _Sample("")
     try:
-        for archive, member in _members(file):
-            name = _MEMBER_NAME.fullmatch(member.name)
-            if name is None or member.isdir():
+        for archive, member in _members(file, start):
+            name = _member_name(member)
+            if name is None:
                 continue
-            key, extension = name[1], name[2].lower()
+            key, extension = name
             if key != sample.key:
                 if sample.key:
                     yield sample
@@ -91,6 +133,12 @@ def _samples(file: BinaryIO, spec: PoolSpec) -> Iterator[_Sample]:
         yield sample
 
 
+def _member_name(member: tarfile.TarInfo) -> tuple[str, str] | None:
+    """The key and the extension of a member; None for what belongs to no sample."""
+    name = _MEMBER_NAME.fullmatch(member.name)
+    return None if name is None or member.isdir() else (name[1], name[2].lower())
+
+
 def _take(
     archive: tarfile.TarFile, member: tarfile.TarInfo, extension: str, limit: int, sample: _Sample
 ) -> None:
@@ -107,15 +155,15 @@ def _take(
         sample.files[extension] = content.read()
 
 
-def _members(file: BinaryIO) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The archive and each of its members up to the end marker; anything else before that raises.
+def _members(file: BinaryIO, start: int = 0) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The archive and each of its members from a byte on, up to the end marker; anything else raises.
 
     `TarFile.next` would take a broken header for the end of the archive, and
     keeps every member in a list.
     """
     with tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as archive:
         # Opening has read the first header already: start over.
-        archive.offset = 0
+        archive.offset = start
         while True:
             start = archive.offset
             # Going back even a byte would unpack a compressed file again from its beginning.

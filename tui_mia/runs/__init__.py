@@ -7,8 +7,9 @@ screen and no database enters this room.
 from tui_mia.runs.directory import RunDirectory, RunDirectoryError
 from tui_mia.runs.events import Event, Finished, Launched, Loaded, Note, Progress, Skipped, Started
 from tui_mia.runs.identity import find_unfinished
-from tui_mia.runs.state import RunState
-from tui_mia.runs.supervisor import follow, start_worker, stop_worker
+from tui_mia.runs.opening import OpenedRun, open_again, open_run
+from tui_mia.runs.state import Phase, RunState
+from tui_mia.runs.supervisor import Worker, follow, start_worker, stop_worker
 
 __all__ = [
     "Event",
@@ -16,14 +17,19 @@ __all__ = [
     "Launched",
     "Loaded",
     "Note",
+    "OpenedRun",
+    "Phase",
     "Progress",
     "RunDirectory",
     "RunDirectoryError",
     "RunState",
     "Skipped",
     "Started",
+    "Worker",
     "find_unfinished",
     "follow",
+    "open_again",
+    "open_run",
     "start_worker",
     "stop_worker",
 ]

@@ -5,6 +5,7 @@
 - `events.jsonl`: what the run said
 - `worker.log`: what the worker and its libraries printed
 - `pid`: the worker's process, which holds a lock on this file while it lives
+- `queued`: there while the run waits for its device, since when it was written
 - `parts/`: one Parquet file a shard, written whole: samples, similarities, embeddings
 - `tables/`: the DuckDB tables of the run, as Parquet
 - `landed`: when the run ended whose tables the database has
@@ -24,9 +25,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from tui_mia.runs.events import Event, append_event, read_events, read_last_event
 from tui_mia.spec import AuditSpec, SpecError, dump_spec, read_spec
 
@@ -34,6 +32,7 @@ RUNS_SUFFIX: Final = ".runs"
 # Whoever asks whether a run has a worker holds its lock for a moment.
 LOCK_TRIES = 5
 SECONDS_BETWEEN_TRIES = 0.01
+LONGEST_TAIL = 2**16
 
 
 class RunDirectoryError(Exception):
@@ -96,6 +95,10 @@ class RunDirectory:
         return self.path / "pid"
 
     @property
+    def queued_path(self) -> Path:
+        return self.path / "queued"
+
+    @property
     def landed_path(self) -> Path:
         return self.path / "landed"
 
@@ -133,9 +136,11 @@ class RunDirectory:
         append_event(self.events_path, event)
 
     def log_tail(self, lines: int = 10) -> str:
-        """The end of what the worker printed."""
+        """The end of what the worker printed, from a log that may be long."""
         try:
-            return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+            with self.log_path.open("rb") as file:
+                file.seek(-min(self.log_path.stat().st_size, LONGEST_TAIL), os.SEEK_END)
+                return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
         except FileNotFoundError:
             return ""
 
@@ -190,14 +195,4 @@ def _try_lock(file: IO[bytes], kind: int) -> bool:
 def replace_with_text(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def replace_with_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file whole or not at all, also through a power cut."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        pq.write_table(table, file, compression="zstd", compression_level=1)
-        file.flush()
-        os.fsync(file.fileno())
     os.replace(temporary, path)

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -19,8 +20,12 @@ Status: TypeAlias = Literal["done", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class Launched:
-    """A front end is about to start a worker: what went before belongs to another attempt."""
+    """A front end is about to start a worker: what went before belongs to another attempt.
 
+    `gpu` is the one GPU that the worker will see, by its UUID, where the front end chose it.
+    """
+
+    gpu: str | None = None
     time: float = field(default_factory=time.time)
 
 
@@ -97,12 +102,18 @@ class Finished:
     cut_off: bool = False
     time: float = field(default_factory=time.time)
 
+    @property
+    def ended_at(self) -> datetime:
+        return datetime.fromtimestamp(self.time, UTC)
+
 
 Event: TypeAlias = Launched | Started | Loaded | Progress | Note | Skipped | Finished
-_LONGEST_LINE = 2**20
+LONGEST_LINE = 2**20
 _KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind for kind in (Launched, Started, Loaded, Progress, Note, Skipped, Finished)
 }
+_FIELDS = {kind: frozenset(item.name for item in fields(kind)) for kind in _KINDS.values()}
+_LAUNCHED = f'"{Launched.__name__.lower()}"'.encode()
 
 
 def encode_event(event: Event) -> str:
@@ -115,8 +126,7 @@ def decode_event(line: str) -> Event | None:
     try:
         document = json.loads(line)
         kind = _KINDS[document.pop("event")]
-        known = {item.name for item in fields(kind)}
-        return kind(**{name: value for name, value in document.items() if name in known})
+        return kind(**{name: value for name, value in document.items() if name in _FIELDS[kind]})
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -135,7 +145,8 @@ def last_attempt(path: Path) -> int:
     begin = position = 0
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         for line in file:
-            if isinstance(decode_event(line.decode(errors="replace")), Launched):
+            # Most lines are of other kinds: only what may be a launch is worth decoding.
+            if _LAUNCHED in line and isinstance(decode_event(line.decode(errors="replace")), Launched):
                 begin = position
             position += len(line)
     return begin
@@ -145,7 +156,7 @@ def read_last_event(path: Path) -> Event | None:
     """The newest event of a run; None where there is none yet."""
     try:
         with path.open("rb") as file:
-            file.seek(-min(path.stat().st_size, _LONGEST_LINE), os.SEEK_END)
+            file.seek(-min(path.stat().st_size, LONGEST_LINE), os.SEEK_END)
             lines = file.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return None

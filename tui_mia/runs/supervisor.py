@@ -11,36 +11,77 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 
 from tui_mia.runs.directory import RunDirectory
-from tui_mia.runs.events import Event, Finished, Launched, decode_event, last_attempt
-from tui_mia.runs.state import RunState
+from tui_mia.runs.events import LONGEST_LINE, Event, Finished, Launched, decode_event, last_attempt
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 1.2
+# Whoever started a worker knows better than an onlooker how it ended, and is given the time to say it.
+LAST_WORD_SECONDS = 0.5
+# What is read between two turns of the event loop: a few milliseconds' worth of lines.
+BYTES_A_TURN = 2**16
 
 
-async def start_worker(directory: RunDirectory) -> asyncio.subprocess.Process | None:
+class Worker:
+    """The process of a run that this front end started, and that may outlive it.
+
+    Not one of asyncio's: those are killed when their event loop ends.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """How the process ended; None while it lives."""
+        return self._process.poll()
+
+    async def wait(self) -> int:
+        """Wait for the end of the process."""
+        while (returncode := self.returncode) is None:
+            await asyncio.sleep(POLL_SECONDS)
+        return returncode
+
+    def leave(self) -> None:
+        """Give the process up: it goes on alone."""
+        if self.returncode is None:
+            # Python warns of a child that nobody waited for; nobody means to.
+            self._process.returncode = 0
+
+
+async def start_worker(directory: RunDirectory, gpu: str | None = None) -> Worker | None:
     """Start the worker of a run, in a session of its own, so that it outlives its terminal.
 
-    None if the run has a worker already, of another front end.
+    With `gpu`, the UUID of one, it sees no other. None if the run has a worker
+    already, of another front end.
     """
     # Threads that spin while they wait cost tenfold on a machine that is shared.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    if gpu is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
     with directory.claim() as pid_file, directory.log_path.open("ab") as log:
         if pid_file is None:
             return None
+        directory.queued_path.unlink(missing_ok=True)
         directory.landed_path.unlink(missing_ok=True)
-        directory.append(Launched())
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # a torch.py in the current folder is not torch
-            "-m",
-            "tui_mia.worker",
-            str(directory.path),
-            stdin=asyncio.subprocess.DEVNULL,
+        directory.append(Launched(gpu))
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",  # a torch.py in the current folder is not torch
+                "-m",
+                "tui_mia.worker",
+                str(directory.path),
+            ],
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -48,33 +89,37 @@ async def start_worker(directory: RunDirectory) -> asyncio.subprocess.Process | 
             pass_fds=(pid_file.fileno(),),
         )
         pid_file.write(str(process.pid).encode())
-    return process
+    return Worker(process)
 
 
-async def follow(
-    directory: RunDirectory, process: asyncio.subprocess.Process | None = None
-) -> AsyncIterator[Event]:
+async def follow(directory: RunDirectory, worker: Worker | None = None) -> AsyncIterator[Event]:
     """Yield the events of the latest attempt at a run as they come, up to its end.
 
-    Without `process` the worker is one that somebody else started. A worker
-    that dies without a word ends the run as failed, with the end of its log.
+    Without `worker` it is one that somebody else started. A worker that dies
+    without a word ends the run as failed, with the end of its log. However much
+    there is to read, others get their turn in between.
     """
-    position, rest = last_attempt(directory.events_path), b""
+    position = await asyncio.to_thread(last_attempt, directory.events_path)
+    loop, rest = asyncio.get_running_loop(), b""
+    gone_at: float | None = None
     while True:
-        ended = process.returncode is not None if process else not directory.is_running()
-        with contextlib.suppress(FileNotFoundError), directory.events_path.open("rb") as file:
-            file.seek(position)
-            read = file.read()
-            position += len(read)
-            *lines, rest = (rest + read).split(b"\n")
-            for line in lines:
-                event = decode_event(line.decode(errors="replace"))
-                if event is not None:
-                    yield event
-                    if isinstance(event, Finished):
-                        return
-        if ended:
-            died = _death(directory, process.returncode if process else None)
+        ended = worker.returncode is not None if worker else not directory.is_running()
+        read = _read(directory, position)
+        position += len(read)
+        *lines, rest = (rest + read).split(b"\n")
+        rest = rest[-LONGEST_LINE:]
+        for line in lines:
+            event = decode_event(line.decode(errors="replace"))
+            if event is not None:
+                yield event
+                if isinstance(event, Finished):
+                    return
+        if len(read) == BYTES_A_TURN:
+            await asyncio.sleep(0)
+            continue
+        gone_at = (gone_at or loop.time()) if ended else None
+        if gone_at is not None and (worker or loop.time() - gone_at >= LAST_WORD_SECONDS):
+            died = _death(directory, worker.returncode if worker else None)
             directory.append(died)
             yield died
             return
@@ -87,7 +132,8 @@ async def stop_worker(directory: RunDirectory) -> None:
         # Before the kill: whoever follows must find how it ended once the worker is gone.
         directory.append(Finished("cancelled"))
         await _signalled(directory, signal.SIGKILL, GRACE_SECONDS)
-    if RunState.of(directory.events()).finished is None:
+    # The last word, also where the worker had one more before the kill.
+    if not isinstance(directory.last_event(), Finished):
         directory.append(Finished("cancelled"))
 
 
@@ -105,6 +151,14 @@ async def _signalled(directory: RunDirectory, number: signal.Signals, within_sec
             return False
         await asyncio.sleep(POLL_SECONDS)
     return True
+
+
+def _read(directory: RunDirectory, position: int) -> bytes:
+    """What the journal has from `position` on, so much that it can be told in one turn."""
+    with contextlib.suppress(FileNotFoundError), directory.events_path.open("rb") as file:
+        file.seek(position)
+        return file.read(BYTES_A_TURN)
+    return b""
 
 
 def _death(directory: RunDirectory, returncode: int | None) -> Finished:

@@ -19,6 +19,7 @@ TABLES: Final[dict[str, pa.Schema]] = {
     "samples": pa.schema(
         [
             ("sample_id", pa.string()),
+            ("number", pa.int64()),
             ("pool", pa.string()),
             ("key", pa.string()),
             ("source", pa.string()),
@@ -29,10 +30,13 @@ TABLES: Final[dict[str, pa.Schema]] = {
             ("metadata", pa.string()),
         ]
     ),
-    "similarities": pa.schema([("sample_id", pa.string()), ("view", pa.int16()), ("cosine", pa.float32())]),
+    "similarities": pa.schema(
+        [("sample_id", pa.string()), ("number", pa.int64()), ("view", pa.int16()), ("cosine", pa.float32())]
+    ),
     "scores": pa.schema(
         [
             ("sample_id", pa.string()),
+            ("number", pa.int64()),
             ("attack", pa.string()),
             ("score", pa.float64()),
             ("p_value", pa.float64()),
@@ -53,3 +57,6 @@ TABLES: Final[dict[str, pa.Schema]] = {
         [("pool", pa.string()), ("source", pa.string()), ("key", pa.string()), ("reason", pa.string())]
     ),
 }
+
+# What a shard's encoder can say of a sample; its place in the run is known when all pools are there.
+ENCODED_SAMPLE: Final = [column for column in TABLES["samples"] if column.name not in ("number", "pool")]

@@ -29,7 +29,7 @@ _LONGEST_PAUSE_SECONDS: Final = 0.5
 
 _Config = dict[str, str | bool | int | float | list[str]]
 
-_NO_EXTENSIONS: Final[_Config] = {
+NO_EXTENSIONS: Final[_Config] = {
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
     "allow_community_extensions": "false",
@@ -38,7 +38,7 @@ _NO_EXTENSIONS: Final[_Config] = {
 }
 # All readers of a process share one setup, because DuckDB refuses a second one on the same file.
 _READER: Final[_Config] = {
-    **_NO_EXTENSIONS,
+    **NO_EXTENSIONS,
     "enable_external_access": "false",
     "lock_configuration": "true",
 }
@@ -50,7 +50,19 @@ _WRITER: Final[_Config] = {
     "auto_checkpoint_skip_wal_threshold": "0",
 }
 
+# What an app that stays open for hours may take; a command that ends has no limits.
+_limits: _Config = {}
+
 _alone_in_this_process = threading.Lock()
+
+
+def limit_memory(memory: str, threads: int) -> None:
+    """Let every connection of this process from now on make do with this much memory and these threads.
+
+    One setting for all, because DuckDB refuses a second one on the same file.
+    What does not fit goes to a temporary folder beside the database.
+    """
+    _limits.update(memory_limit=memory, threads=threads)
 
 
 def open_reader(database: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
@@ -83,7 +95,7 @@ def reading(database: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConn
 @contextmanager
 def exporting(database: Path, folder: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the file read-only for the block, able to write files in `folder` and nowhere else."""
-    with _alone(_existing(database), True, _NO_EXTENSIONS, wait_seconds, TRY_AGAIN) as connection:
+    with _alone(_existing(database), True, NO_EXTENSIONS, wait_seconds, TRY_AGAIN) as connection:
         connection.execute(f"SET allowed_directories = [{text_literal(str(folder.resolve()))}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -176,7 +188,7 @@ def _open(
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=config)
+            return duckdb.connect(str(path), read_only=read_only, config={**config, **_limits})
         except duckdb.Error as error:
             holder, pid = _holder(error)
             if holder is None:

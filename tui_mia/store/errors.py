@@ -34,6 +34,14 @@ class RunNotFound(StoreError):
     """No run, or more than one, fits the reference."""
 
 
+class SampleNotFound(StoreError):
+    """The run has no such sample."""
+
+
+class Interrupted(StoreError):
+    """Whoever asked does not want the answer any more."""
+
+
 class QueryError(StoreError):
     """The user's SQL is wrong, or asks for what a query may not do."""
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from tui_mia.store.connect import WAIT_SECONDS, exporting
 from tui_mia.store.errors import ExportError, RunNotFound
+from tui_mia.store.files import appearing
 from tui_mia.store.schema import (
     SAMPLE_SCORES,
     TABLES,
     quote_name,
+    sample_scores,
     score_columns,
     scored_attacks,
 )
+from tui_mia.store.source import QueryHandle, StoredRun
 
 Format: TypeAlias = Literal["csv", "parquet", "json"]
 
 EXPORTABLE: Final = (SAMPLE_SCORES, *TABLES)
 
-_COPY_OPTIONS: Final[dict[str, str]] = {
+COPY_OPTIONS: Final[dict[str, str]] = {
     "csv": "FORMAT csv, HEADER true",
     "parquet": "FORMAT parquet",
     "json": "FORMAT json, ARRAY true",
@@ -49,43 +54,64 @@ def export_run(
     """
     if table not in EXPORTABLE:
         raise ExportError(f"there is no table {table!r} to export: choose one of {', '.join(EXPORTABLE)}.")
-    if format not in _COPY_OPTIONS:
-        raise ExportError(f"{format!r} is no export format: choose one of {', '.join(_COPY_OPTIONS)}.")
-    if output.is_dir():
-        raise ExportError(f"{output} is a folder: name a file in it.")
-    if output.exists() and not overwrite:
-        raise ExportError(f"{output} exists already: choose another name, or write over it with --force.")
-    try:
-        with tempfile.TemporaryDirectory(prefix=".tui-mia-", dir=output.parent) as private:
-            unfinished = Path(private).resolve() / "export"
-            with exporting(database, unfinished.parent, wait_seconds) as connection:
-                rows = _copy(connection, run_id, table, format, unfinished)
-            unfinished.chmod(0o600)
-            os.replace(unfinished, output)
-    except OSError as error:
-        raise ExportError(f"can't write {output}: {error.strerror}.") from error
-    return rows
-
-
-def _copy(
-    connection: duckdb.DuckDBPyConnection,
-    run_id: str,
-    table: str,
-    format: Format,  # noqa: A002
-    file: Path,
-) -> int:
-    if not connection.execute("SELECT 1 FROM runs WHERE run_id = ?", [run_id]).fetchone():
-        raise RunNotFound(f"there is no run {run_id!r} in the database.")
-    columns = _columns(connection, run_id, table)
-    if format == "json":
-        selected = ", ".join(_finite(name, kind) for name, kind in columns.items())
-    else:
-        selected = ", ".join(quote_name(name) for name in columns)
-    copied = connection.execute(
-        f"COPY (SELECT {selected} FROM {table} WHERE run_id = ?) TO ? ({_COPY_OPTIONS[format]})",
-        [run_id, str(file)],
-    ).fetchone()
+    _require_format(format)
+    with (
+        appearing(output, overwrite=overwrite) as unfinished,
+        exporting(database, unfinished.parent, wait_seconds) as connection,
+    ):
+        _require_run(connection, run_id)
+        selected = _selected(_columns(connection, run_id, table), format)
+        copied = connection.execute(
+            f"COPY (SELECT {selected} FROM {table} WHERE run_id = ?) TO ? ({COPY_OPTIONS[format]})",
+            [run_id, str(unfinished)],
+        ).fetchone()
     return int(copied[0]) if copied else 0
+
+
+def export_samples(
+    source: StoredRun,
+    numbers: Sequence[int] | NDArray[np.uint32],
+    output: Path,
+    format: Format,  # noqa: A002
+    *,
+    overwrite: bool = False,
+    handle: QueryHandle | None = None,
+) -> int:
+    """Write rows of `sample_scores`, those with these numbers in this order; otherwise as `export_run`."""
+    _require_format(format)
+    chosen = pa.table({"number": pa.array(numbers, pa.int64()), "place": np.arange(len(numbers))})
+    with (
+        appearing(output, overwrite=overwrite) as unfinished,
+        exporting(source.database, unfinished.parent, source.wait_seconds) as connection,
+        (handle or QueryHandle()).holding(connection),
+    ):
+        _require_run(connection, source.run_id)
+        connection.register("chosen", chosen)
+        columns = _columns(connection, source.run_id, SAMPLE_SCORES)
+        attacks = [column for column in score_columns(scored_attacks(connection)) if column.name in columns]
+        rows = sample_scores(attacks, "run_id = $run_id AND number IN (SELECT number FROM chosen)")
+        copied = connection.execute(
+            f"COPY (SELECT {_selected(columns, format)} FROM ({rows}) JOIN chosen USING (number)"
+            f" WHERE run_id = $run_id ORDER BY place) TO $file ({COPY_OPTIONS[format]})",
+            {"run_id": source.run_id, "file": str(unfinished)},
+        ).fetchone()
+    return int(copied[0]) if copied else 0
+
+
+def _require_format(format: str) -> None:  # noqa: A002
+    if format not in COPY_OPTIONS:
+        raise ExportError(f"{format!r} is no export format: choose one of {', '.join(COPY_OPTIONS)}.")
+
+
+def _require_run(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    if not connection.execute("SELECT 1 FROM runs WHERE run_id = ?", [run_id]).fetchall():
+        raise RunNotFound(f"there is no run {run_id!r} in the database.")
+
+
+def _selected(columns: dict[str, str], format: Format) -> str:  # noqa: A002
+    if format == "json":
+        return ", ".join(finite(name, kind) for name, kind in columns.items())
+    return ", ".join(quote_name(name) for name in columns)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, run_id: str, table: str) -> dict[str, str]:
@@ -101,7 +127,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, run_id: str, table: str) -> 
     return columns
 
 
-def _finite(name: str, kind: str) -> str:
-    """A column for JSON, which has no NaN and no infinity."""
+def finite(name: str, kind: str) -> str:
+    """A column as SQL for JSON, which has no NaN and no infinity."""
     quoted = quote_name(name)
     return f"CASE WHEN isfinite({quoted}) THEN {quoted} END AS {quoted}" if kind in _FLOATS else quoted

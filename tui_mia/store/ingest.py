@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tui_mia.store.connect import WAIT_SECONDS, create_if_missing, writing
 from tui_mia.store.errors import RunNotFound, StoreError
 from tui_mia.store.rows import RunRow
-from tui_mia.store.schema import TABLES, rebuild_view
+from tui_mia.store.schema import TABLES, as_utf8, rebuild_view
 
 BATCH_ROWS: Final = 65_536
 
@@ -70,16 +70,31 @@ def _insert_file(connection: duckdb.DuckDBPyConnection, run_id: str, table: str,
         with pq.ParquetFile(file) as parquet:
             batches = parquet.iter_batches(BATCH_ROWS)
             connection.register("incoming", pa.RecordBatchReader.from_batches(parquet.schema_arrow, batches))
+            has_numbers = "number" in parquet.schema_arrow.names
+            rows = "SELECT * FROM incoming" if has_numbers else _numbered(table)
             connection.execute(
-                f"INSERT INTO {table} BY NAME SELECT ? AS run_id, * FROM incoming", [_storable(run_id)]
+                f"INSERT INTO {table} BY NAME SELECT $run_id AS run_id, * FROM ({rows})",
+                {"run_id": _storable(run_id)},
             )
             connection.unregister("incoming")
     except (pa.ArrowException, OSError, duckdb.Error) as error:
         raise StoreError(f"{file} can't be read into the table {table}: {error}") from error
 
 
+def _numbered(table: str) -> str:
+    """The incoming rows of a run from before samples had numbers, with the numbers that they would have."""
+    if table == "samples":
+        return "SELECT *, row_number() OVER () - 1 AS number FROM incoming"
+    if table in ("similarities", "scores"):
+        return (
+            "SELECT incoming.*, samples.number FROM incoming"
+            " LEFT JOIN samples ON samples.run_id = $run_id AND samples.sample_id = incoming.sample_id"
+        )
+    return "SELECT * FROM incoming"
+
+
 def _storable(value: object) -> object:
-    """A mapping as JSON, and a text as UTF-8: a path may hold bytes that are not."""
+    """A mapping as JSON, and a text as one that can be stored."""
     if isinstance(value, Mapping):
         value = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+    return as_utf8(value) if isinstance(value, str) else value

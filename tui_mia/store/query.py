@@ -10,8 +10,12 @@ from typing import Any, Final, Self
 
 import duckdb
 
-from tui_mia.store.connect import WAIT_SECONDS, open_reader
-from tui_mia.store.errors import QueryError
+from tui_mia.store.connect import WAIT_SECONDS, exporting, open_reader
+from tui_mia.store.errors import ExportError, QueryError, StoreError
+from tui_mia.store.export import COPY_OPTIONS, finite
+from tui_mia.store.files import appearing
+from tui_mia.store.schema import quote_name
+from tui_mia.store.source import QueryHandle
 
 FETCH_ROWS: Final = 10_000
 
@@ -26,15 +30,22 @@ class QueryResult:
     An error that DuckDB meets on the way is a `QueryError`.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, columns: list[str], types: list[str]) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        columns: list[str],
+        types: list[str],
+        handle: QueryHandle,
+    ) -> None:
         self.columns = columns
         self.types = types
         self._connection = connection
+        self._handle = handle
         self._zoned = [index for index, name in enumerate(types) if name == _TIME_WITH_ZONE]
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         try:
-            while rows := self._connection.fetchmany(FETCH_ROWS):
+            while rows := self._fetch():
                 yield from (self._with_zones(row) for row in rows) if self._zoned else rows
         except duckdb.Error as error:
             raise QueryError(str(error)) from error
@@ -53,6 +64,14 @@ class QueryResult:
         """Let go of the database; the rows that were not read are lost."""
         self._connection.close()
 
+    def interrupt(self) -> None:
+        """From another thread: let whoever reads the rows get `Interrupted` instead of more of them."""
+        self._handle.interrupt()
+
+    def _fetch(self) -> list[tuple[Any, ...]]:
+        with self._handle.holding(self._connection):
+            return self._connection.fetchmany(FETCH_ROWS)
+
     def _with_zones(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         values = list(row)
         for index in self._zoned:
@@ -62,7 +81,11 @@ class QueryResult:
 
 
 def query(
-    database: Path, sql: str, parameters: Sequence[object] = (), wait_seconds: float = WAIT_SECONDS
+    database: Path,
+    sql: str,
+    parameters: Sequence[object] = (),
+    wait_seconds: float = WAIT_SECONDS,
+    handle: QueryHandle | None = None,
 ) -> QueryResult:
     """Run one statement that reads; `?` in it takes the parameters in turn.
 
@@ -70,21 +93,61 @@ def query(
     extension and change no setting, and only statements of the kind SELECT are
     let through: DuckDB lets its own .wal and temporary files be written by
     COPY, even from inside EXPLAIN ANALYZE. Raises `QueryError` with DuckDB's
-    message.
+    message. With the handle another thread can stop the query, and the reading of its rows.
     """
+    handle = handle or QueryHandle()
     connection = open_reader(database, wait_seconds)
     try:
-        statement = _only_select(connection, sql)
-        shape = connection.sql(statement, params=list(parameters))
-        columns, types = list(shape.columns), [str(kind) for kind in shape.types]
-        connection.execute(_without_zones(statement, types), list(parameters))
+        with handle.holding(connection):
+            statement = _only_select(connection, sql)
+            shape = connection.sql(statement, params=list(parameters))
+            columns, types = list(shape.columns), [str(kind) for kind in shape.types]
+            connection.execute(_without_zones(statement, types), list(parameters))
     except duckdb.Error as error:
         connection.close()
         raise QueryError(str(error)) from error
-    except QueryError:
+    except StoreError:
         connection.close()
         raise
-    return QueryResult(connection, columns, types)
+    return QueryResult(connection, columns, types, handle)
+
+
+def export_query(
+    database: Path,
+    sql: str,
+    output: Path,
+    overwrite: bool = False,
+    wait_seconds: float = WAIT_SECONDS,
+    handle: QueryHandle | None = None,
+) -> int:
+    """Write all rows of a statement that reads to a file, and return how many.
+
+    The suffix of `output` says how: .csv, .parquet or .json, which is one array
+    of objects. Of columns with one name, the second becomes `name_2`. The file
+    appears complete or not at all, readable by its owner only. While it is
+    written, nothing else of this process can open the database. Raises
+    `QueryError`, `ExportError` and, if another thread uses the handle, `Interrupted`.
+    """
+    format_ = output.suffix.removeprefix(".").lower()
+    if format_ not in COPY_OPTIONS:
+        endings = ", ".join(f".{name}" for name in COPY_OPTIONS)
+        raise ExportError(f"{output} does not say in which format: end its name in one of {endings}.")
+    with (
+        appearing(output, overwrite=overwrite) as unfinished,
+        exporting(database, unfinished.parent, wait_seconds) as connection,
+        (handle or QueryHandle()).holding(connection),
+    ):
+        try:
+            statement = _only_select(connection, sql)
+            copied = connection.execute(
+                f"COPY ({_for_a_file(connection, statement, format_)}) TO ? ({COPY_OPTIONS[format_]})",
+                [str(unfinished)],
+            ).fetchone()
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from error
+    return int(copied[0]) if copied else 0
 
 
 def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -108,6 +171,29 @@ def _only_select(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     while ends and encoded[ends[-1] : ends[-1] + 1] == b";":
         encoded = encoded[: ends.pop()]
     return encoded.decode()
+
+
+def _for_a_file(connection: duckdb.DuckDBPyConnection, statement: str, format_: str) -> str:
+    """The statement as one with a name of its own for each column, and for JSON without NaN."""
+    shape = connection.sql(statement)
+    names = unique_names(shape.columns)
+    selected = "*"
+    if format_ == "json":
+        selected = ", ".join(finite(name, str(kind)) for name, kind in zip(names, shape.types, strict=True))
+    return f"SELECT {selected} FROM (\n{statement}\n) AS result({', '.join(map(quote_name, names))})"
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """The names, of which those that are taken, to DuckDB whatever their case, get `_2`, `_3` and so on."""
+    unique: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        free, number = name, 2
+        while free.casefold() in taken:
+            free, number = f"{name}_{number}", number + 1
+        taken.add(free.casefold())
+        unique.append(free)
+    return unique
 
 
 def _without_zones(statement: str, types: list[str]) -> str:

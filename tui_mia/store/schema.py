@@ -12,7 +12,7 @@ import duckdb
 from tui_mia import __version__
 from tui_mia.store.errors import DatabaseVersion, NotADatabase
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 SAMPLE_SCORES: Final = "sample_scores"
 
 # Every table but `runs` is filled from the Parquet file of the same name in a run directory.
@@ -28,11 +28,12 @@ TABLES: Final[dict[str, str]] = {
         run_id VARCHAR, pool VARCHAR, source VARCHAR, fingerprint VARCHAR,
         samples BIGINT, rejects BIGINT""",
     "samples": """
-        run_id VARCHAR, sample_id VARCHAR, pool VARCHAR, key VARCHAR, source VARCHAR, caption VARCHAR,
-        member BOOLEAN, width INTEGER, height INTEGER, metadata VARCHAR""",
-    "similarities": "run_id VARCHAR, sample_id VARCHAR, view SMALLINT, cosine FLOAT",
+        run_id VARCHAR, sample_id VARCHAR, number BIGINT, pool VARCHAR, key VARCHAR, source VARCHAR,
+        caption VARCHAR, member BOOLEAN, width INTEGER, height INTEGER, metadata VARCHAR""",
+    "similarities": "run_id VARCHAR, sample_id VARCHAR, number BIGINT, view SMALLINT, cosine FLOAT",
     "scores": """
-        run_id VARCHAR, sample_id VARCHAR, attack VARCHAR, score DOUBLE, p_value DOUBLE, q_value DOUBLE""",
+        run_id VARCHAR, sample_id VARCHAR, number BIGINT, attack VARCHAR, score DOUBLE, p_value DOUBLE,
+        q_value DOUBLE""",
     "metrics": """
         run_id VARCHAR, attack VARCHAR, metric VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE, n BIGINT""",
     "checks": """
@@ -42,7 +43,7 @@ TABLES: Final[dict[str, str]] = {
     "rejects": "run_id VARCHAR, pool VARCHAR, source VARCHAR, key VARCHAR, reason VARCHAR",
 }
 
-VIEW_SAMPLE_COLUMNS: Final = ("run_id", "sample_id", "pool", "key", "source", "caption", "member")
+VIEW_SAMPLE_COLUMNS: Final = ("run_id", "sample_id", "number", "pool", "key", "source", "caption", "member")
 
 
 def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
@@ -128,21 +129,30 @@ def scored_attacks(
 
 def rebuild_view(connection: duckdb.DuckDBPyConnection) -> None:
     """Give the view `sample_scores` the columns of the attacks that the file now holds."""
-    columns = score_columns(scored_attacks(connection))
+    rows = sample_scores(score_columns(scored_attacks(connection)))
+    connection.execute(f"CREATE OR REPLACE VIEW {SAMPLE_SCORES} AS {rows}")
+
+
+def sample_scores(columns: list[ScoreColumn], of_scores: str = "true") -> str:
+    """One row a sample with these columns, as SQL; the condition `of_scores` says which scores are needed."""
     sample_columns = ", ".join(f"samples.{column}" for column in VIEW_SAMPLE_COLUMNS)
     if not columns:
-        connection.execute(f"CREATE OR REPLACE VIEW {SAMPLE_SCORES} AS SELECT {sample_columns} FROM samples")
-        return
+        return f"SELECT {sample_columns} FROM samples"
     values = ", ".join(
         f"max({column.value}) FILTER (attack = {text_literal(column.attack)}) AS {quote_name(column.name)}"
         for column in columns
     )
     names = ", ".join(f"wide.{quote_name(column.name)}" for column in columns)
-    connection.execute(
-        f"CREATE OR REPLACE VIEW {SAMPLE_SCORES} AS SELECT {sample_columns}, {names} FROM samples"
-        f" LEFT JOIN (SELECT run_id, sample_id, {values} FROM scores GROUP BY run_id, sample_id) AS wide"
-        " ON wide.run_id = samples.run_id AND wide.sample_id = samples.sample_id"
+    return (
+        f"SELECT {sample_columns}, {names} FROM samples LEFT JOIN"
+        f" (SELECT run_id, number, {values} FROM scores WHERE {of_scores} GROUP BY run_id, number) AS wide"
+        " ON wide.run_id = samples.run_id AND wide.number = samples.number"
     )
+
+
+def as_utf8(text: str) -> str:
+    """A text that can be stored and asked for: a path or a terminal may give bytes that are no text."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def quote_name(name: str) -> str:

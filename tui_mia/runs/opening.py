@@ -1,0 +1,54 @@
+"""Which run a spec means: one to join, one to go on with, or a new one."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Literal
+
+from tui_mia.runs.directory import RunDirectory, RunDirectoryError
+from tui_mia.runs.events import Finished
+from tui_mia.runs.identity import find_unfinished, inputs_digest
+from tui_mia.spec import AuditSpec
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A run directory to start a worker in, and what that means: a run is joined where a worker lives."""
+
+    directory: RunDirectory
+    how: Literal["starting", "resuming", "joining"]
+
+
+def open_run(spec: AuditSpec, *, new: bool) -> OpenedRun:
+    """The unfinished run of the same spec on the same files; a new one if there is none, or with `new`.
+
+    Raises:
+        RunDirectoryError: if the directory of a new run can't be made.
+    """
+    inputs = inputs_digest(spec)
+    unfinished = None if new else find_unfinished(spec, inputs)
+    if unfinished is None:
+        return OpenedRun(RunDirectory.create(spec, inputs), "starting")
+    return OpenedRun(unfinished, "joining" if unfinished.is_running() else "resuming")
+
+
+def open_again(directory: RunDirectory) -> OpenedRun:
+    """A run that was cut off, to go on with.
+
+    Raises:
+        RunDirectoryError: if it is done, or its input files are not what they
+            were: half a run on one state of them and half on another would be
+            no audit.
+    """
+    if directory.is_running():
+        return OpenedRun(directory, "joining")
+    last = directory.last_event()
+    if isinstance(last, Finished) and last.status == "done":
+        raise RunDirectoryError(f"run {directory.run_id} is done; see it: tui-mia show {directory.run_id}")
+    if directory.inputs_path.read_text() != inputs_digest(directory.spec()):
+        raise RunDirectoryError(
+            f"{directory.path}: its input files have changed since; "
+            f"start afresh: tui-mia run {shlex.quote(str(directory.spec_path))} --new"
+        )
+    return OpenedRun(directory, "resuming")

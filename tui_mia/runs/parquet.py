@@ -1,0 +1,19 @@
+"""Parquet files of a run, written whole or not at all; for the worker, which has pyarrow loaded anyway."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def replace_with_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file whole or not at all, also through a power cut."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        pq.write_table(table, file, compression="zstd", compression_level=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,210 @@
+"""AuditSpec: the model, pools, attacks and output of an audit.
+
+The docstring under each key is its user documentation: `tui-mia init` and the
+terminal app show it as it stands here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+PoolName: TypeAlias = Literal["candidates", "nonmembers", "general", "bank"]
+ATTACK_ENTRY_POINTS = "tui_mia.attacks"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+class ModelSpec(_Table):
+    architecture: str
+    """An open_clip architecture (`ViT-B-32`), `local-dir:PATH` or `hf-hub:ORG/NAME`."""
+    pretrained: str | None = None
+    """A pretrained tag (`laion2b_s34b_b79k`) or a checkpoint file (.pt, .safetensors) of it."""
+    precision: Literal["exact", "fast"] = "exact"
+    """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:[0-9]{1,2})$")] = "auto"
+    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
+
+
+class PoolSpec(_Table):
+    source: list[str]
+    """Tars, tables (CSV, TSV, JSONL, Parquet), a folder or a COCO captions JSON; one or a list.
+
+    Globs and brace ranges (`part-{000..012}.tar`) are expanded.
+    """
+    image: str | None = None
+    """The column of the image's path or bytes (default `image`).
+
+    In tars and folders the extension of the images, for COCO the folder they are in.
+    """
+    caption: str | None = None
+    """The column or field of the caption (default `caption`); in tars and folders also an extension."""
+    member: str | list[bool] | None = None
+    """The column or field of the known label (default `member`), or one true or false a source.
+
+    Used to evaluate the attacks, never by an attack.
+    """
+    keys: str | None = None
+    """A text file with one key a line: only these pairs are taken."""
+    limit: Annotated[int, Field(gt=0)] | None = None
+    """At most this many pairs, from the front."""
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _one_source_is_a_list_of_one(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("source")
+    @classmethod
+    def _some_source(cls, value: list[str]) -> list[str]:
+        if not value or not all(value):
+            raise ValueError("names no file")
+        return value
+
+    @model_validator(mode="after")
+    def _a_label_for_each_source(self) -> Self:
+        if isinstance(self.member, list) and len(self.member) != len(self.source):
+            raise ValueError(
+                f"member has {len(self.member)} labels for {len(self.source)} sources; give one a source"
+            )
+        return self
+
+
+class PoolsSpec(_Table):
+    candidates: PoolSpec
+    """The pairs in question. A `member` label, where known, is used for evaluation only."""
+    nonmembers: PoolSpec | None = None
+    """Pairs known not to be in the training data; needed for p-values, WSA and the loss."""
+    general: PoolSpec | None = None
+    """Unlabelled pairs, some of them members; WSA finds its pseudo-members here."""
+    bank: PoolSpec | None = None
+    """The pairs that the loss contrasts with; by default known non-members."""
+
+
+class CsaSpec(_Table):
+    """Cosine Similarity Attack."""
+
+
+class AeaSpec(_Table):
+    """Augmentation-Enhanced Attack."""
+
+    views: Annotated[int, Field(ge=1, le=64)] = 8
+    """How many augmented versions of each image are encoded beside the plain one."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The seed of the augmentations."""
+
+
+class WsaSpec(_Table):
+    """Weakly Supervised Attack."""
+
+    lambda_: float | Literal["auto"] = Field("auto", alias="lambda")
+    """How many standard deviations above the known non-members a general pair is a pseudo-member.
+
+    `auto` takes the largest step that leaves as many of them as there are known non-members.
+    """
+    seeds: Annotated[int, Field(ge=1, le=100)] = 5
+    """How many classifiers are trained and averaged in each fold."""
+
+
+class LossSpec(_Table):
+    """Contrastive loss against a fixed bank."""
+
+
+class AttacksSpec(BaseModel):
+    """Which attacks run, one table each.
+
+    The table of an attack that another package adds is passed on to it as it is written.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    csa: CsaSpec | None = None
+    """Cosine Similarity Attack: the similarity of image and caption."""
+    aea: AeaSpec | None = None
+    """Augmentation-Enhanced Attack: how the similarity holds under augmentation."""
+    wsa: WsaSpec | None = None
+    """Weakly Supervised Attack: a classifier trained on pseudo-members."""
+    loss: LossSpec | None = None
+    """The model's own contrastive loss against a fixed bank of pairs."""
+
+    @model_validator(mode="after")
+    def _known_attacks_only(self) -> Self:
+        added = {point.name for point in entry_points(group=ATTACK_ENTRY_POINTS)}
+        for name, options in self.added().items():
+            if name not in added:
+                raise ValueError(
+                    f"unknown attack {name!r}{did_you_mean(name, [*type(self).model_fields, *added])}"
+                )
+            if not isinstance(options, dict):
+                raise ValueError(f"{name} must be a table of options")
+        return self
+
+    def added(self) -> dict[str, Any]:
+        """The attacks that other packages bring, with their options as written."""
+        return dict(self.model_extra or {})
+
+    def requested(self) -> list[str]:
+        """The names of the attacks that were asked for, shipped ones first."""
+        return [name for name in type(self).model_fields if getattr(self, name) is not None] + list(
+            self.added()
+        )
+
+
+class RunSpec(_Table):
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The seed of what is drawn for WSA: subsamples and classifiers. Folds go by content, without a seed."""
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Images a batch; by default 32 on a CPU and 256 on a GPU."""
+
+
+class OutputSpec(_Table):
+    database: str = Field(default_factory=lambda: str(Path.cwd() / "audits.duckdb"))
+    """The DuckDB file that the scores go to; made when missing."""
+
+
+def _default_attacks() -> AttacksSpec:
+    return AttacksSpec(csa=CsaSpec(), aea=AeaSpec(), wsa=WsaSpec(), loss=LossSpec())
+
+
+class AuditSpec(_Table):
+    model: ModelSpec
+    pools: PoolsSpec
+    attacks: AttacksSpec = Field(default_factory=_default_attacks)
+    run: RunSpec = Field(default_factory=RunSpec)
+    output: OutputSpec = Field(default_factory=OutputSpec)
+
+    @field_validator("attacks")
+    @classmethod
+    def _some_attack(cls, value: AttacksSpec) -> AttacksSpec:
+        if not value.requested():
+            raise ValueError("asks for no attack; leave [attacks] out to run all of them")
+        return value
+
+    @property
+    def views(self) -> int:
+        """How many augmented views of each image are encoded; 0 without AEA."""
+        return self.attacks.aea.views if self.attacks.aea is not None else 0
+
+    def pool_specs(self) -> dict[PoolName, PoolSpec]:
+        """The pools that were given, by name, candidates first."""
+        named: dict[PoolName, PoolSpec | None] = {
+            "candidates": self.pools.candidates,
+            "nonmembers": self.pools.nonmembers,
+            "general": self.pools.general,
+            "bank": self.pools.bank,
+        }
+        return {name: pool for name, pool in named.items() if pool is not None}
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """The end of a message about an unknown name: the closest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"

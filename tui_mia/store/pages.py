@@ -1,0 +1,198 @@
+"""The samples of a run, a page at a time: an order is found once, and then read where it is looked at.
+
+Nothing here hands a million rows to Python; what is as long as the run are
+arrays of numbers, which DuckDB fills without holding up other threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from tui_mia.store.samples import SampleFilter, SampleOrder, SampleRow, SampleSort, ScoredAttack
+from tui_mia.store.schema import as_utf8, scored_attacks
+from tui_mia.store.source import QueryHandle, SampleSource
+
+_Parameters = dict[str, object]
+
+BY_NUMBER: Final = SampleSort()
+ALL_SAMPLES: Final = SampleFilter()
+
+_SORTED_BY: Final = {
+    "number": "number",
+    "key": "key",
+    "caption": "lower(caption)",
+    "member": "member",
+    "pool": "pool",
+    "score": "score",
+    "p_value": "p_value",
+}
+_OF_A_SCORE: Final = ("score", "p_value")
+
+
+def attacks_of(source: SampleSource, handle: QueryHandle | None = None) -> list[ScoredAttack]:
+    """The attacks with scores in the run, by name."""
+    with source.connected(handle) as connection:
+        return [ScoredAttack(*attack) for attack in scored_attacks(connection, source.run_id)]
+
+
+def count_samples(source: SampleSource, handle: QueryHandle | None = None) -> dict[str, int]:
+    """How many samples each pool of the run has, in the order of their numbers."""
+    with source.connected(handle) as connection:
+        pools = connection.execute(
+            "SELECT pool, count(*) FROM samples WHERE run_id = ? GROUP BY pool ORDER BY min(number)",
+            [source.run_id],
+        ).fetchall()
+    return dict(pools)
+
+
+def order_samples(
+    source: SampleSource,
+    sort: SampleSort = BY_NUMBER,
+    where: SampleFilter = ALL_SAMPLES,
+    handle: QueryHandle | None = None,
+) -> SampleOrder:
+    """The numbers of all samples that fit, in order."""
+    fitting, parameters = _fitting(source, where)
+    with source.connected(handle) as connection:
+        if sort.column not in _OF_A_SCORE:
+            ordered = f"SELECT number::UINTEGER AS number FROM {fitting} ORDER BY {_by(sort)}"
+            return SampleOrder(_column(connection, ordered, parameters))
+        # Sorted here and not by DuckDB, which would have to join scores to samples for it: this takes
+        # 20 bytes a sample instead of about 80.
+        numbers = _column(connection, f"SELECT number::UINTEGER AS number FROM {fitting}", parameters)
+        values = _values_by_number(connection, source, sort)
+    numbers.sort()
+    keys = np.full(len(numbers), np.nan)
+    known = numbers < len(values)
+    keys[known] = values[numbers[known]]
+    return SampleOrder(numbers[np.argsort(-keys if sort.descending else keys, kind="stable")])
+
+
+def first_samples(
+    source: SampleSource,
+    sort: SampleSort = BY_NUMBER,
+    where: SampleFilter = ALL_SAMPLES,
+    limit: int = 200,
+    handle: QueryHandle | None = None,
+) -> list[SampleRow]:
+    """The first rows of an order, for a fraction of the cost of the whole."""
+    fitting, parameters = _fitting(source, where)
+    sql = f"SELECT number FROM {fitting}"
+    if sort.column in _OF_A_SCORE:
+        value = f"nullif({sort.column}, 'NaN'::DOUBLE) AS {sort.column}"
+        scores = f"(SELECT number, {value} FROM scores WHERE run_id = $run_id AND attack = $attack)"
+        sql = f"SELECT number FROM {fitting} LEFT JOIN {scores} USING (number)"
+        parameters["attack"] = sort.attack
+    with source.connected(handle) as connection:
+        rows = connection.execute(f"{sql} ORDER BY {_by(sort)} LIMIT $limit", {**parameters, "limit": limit})
+        return rows_of(connection, source, [number for (number,) in rows.fetchall()])
+
+
+def read_samples(
+    source: SampleSource, numbers: Sequence[int] | NDArray[np.uint32], handle: QueryHandle | None = None
+) -> list[SampleRow]:
+    """The samples with these numbers, in this order; those that are gone are left out."""
+    with source.connected(handle) as connection:
+        return rows_of(connection, source, [int(number) for number in numbers])
+
+
+def find_sample(source: SampleSource, text: str, handle: QueryHandle | None = None) -> int | None:
+    """The number of the sample that is meant by `#number`, by its key, or by its id or the start of it."""
+    text = text.strip()
+    meant: list[int] | list[str]
+    if text.startswith("#"):
+        digits = text[1:].strip().replace(",", "").replace("_", "")
+        if not digits.isascii() or not digits.isdigit() or int(digits) > np.iinfo(np.int64).max:
+            return None
+        sql, meant = "SELECT number FROM samples WHERE run_id = ? AND number = ?", [int(digits)]
+    elif text:
+        sql = (
+            "SELECT number FROM samples WHERE run_id = ? AND (key = ? OR starts_with(sample_id, lower(?)))"
+            " ORDER BY key = ? DESC NULLS LAST, number LIMIT 1"
+        )
+        meant = 3 * [as_utf8(text)]
+    else:
+        return None
+    with source.connected(handle) as connection:
+        found = connection.execute(sql, [source.run_id, *meant]).fetchone()
+    return int(found[0]) if found else None
+
+
+def _fitting(source: SampleSource, where: SampleFilter) -> tuple[str, _Parameters]:
+    """The samples that a filter lets through, as SQL to select from."""
+    parameters: _Parameters = {"run_id": source.run_id}
+    conditions = ["run_id = $run_id"]
+    if where.text:
+        conditions.append("(contains(lower(caption), lower($text)) OR contains(lower(key), lower($text)))")
+        parameters["text"] = as_utf8(where.text)
+    if where.pool is not None:
+        conditions.append("pool = $pool")
+        parameters["pool"] = where.pool
+    if where.member is not None:
+        conditions.append({"yes": "member", "no": "NOT member", "unknown": "member IS NULL"}[where.member])
+    for place, limits in enumerate(where.ranges):
+        parameters[f"attack_{place}"] = limits.attack
+        # To DuckDB, NaN is the highest of all numbers.
+        scored = [f"run_id = $run_id AND attack = $attack_{place} AND NOT isnan(score)"]
+        for name, sign, limit in (("low", ">=", limits.low), ("high", "<=", limits.high)):
+            if limit is not None:
+                scored.append(f"score {sign} ${name}_{place}")
+                parameters[f"{name}_{place}"] = float(limit)
+        conditions.append(f"number IN (SELECT number FROM scores WHERE {' AND '.join(scored)})")
+    return f"(SELECT * FROM samples WHERE {' AND '.join(conditions)})", parameters
+
+
+def _by(sort: SampleSort) -> str:
+    direction = "DESC" if sort.descending else "ASC"
+    return f"{_SORTED_BY[sort.column]} {direction} NULLS LAST, number"
+
+
+def _column(connection: duckdb.DuckDBPyConnection, sql: str, parameters: _Parameters) -> NDArray[np.uint32]:
+    column: NDArray[np.uint32] = connection.execute(sql, parameters).fetchnumpy()["number"]
+    return column
+
+
+def _values_by_number(
+    connection: duckdb.DuckDBPyConnection, source: SampleSource, sort: SampleSort
+) -> NDArray[np.float64]:
+    """An attack's scores or p-values at the places of their numbers; NaN where there is none."""
+    found = connection.execute(
+        f"SELECT number::UINTEGER AS number, coalesce({sort.column}, 'NaN'::DOUBLE) AS value FROM scores"
+        " WHERE run_id = ? AND attack = ? AND number IS NOT NULL",
+        [source.run_id, sort.attack],
+    ).fetchnumpy()
+    values = np.full(int(found["number"].max(initial=0)) + 1, np.nan)
+    values[found["number"]] = found["value"]
+    return values
+
+
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, source: SampleSource, numbers: list[int]
+) -> list[SampleRow]:
+    """The samples with these numbers, in this order, over a connection of the source."""
+    # Numbers as a list in one parameter: to parse them as SQL takes longer than the query.
+    which = {"run_id": source.run_id, "numbers": numbers}
+    chosen = "run_id = $run_id AND number IN (SELECT unnest($numbers::BIGINT[]))"
+    scores: dict[int, dict[str, float]] = {number: {} for number in numbers}
+    p_values: dict[int, dict[str, float]] = {number: {} for number in numbers}
+    for number, attack, score, p_value in connection.execute(
+        f"SELECT number, attack, score, p_value FROM scores WHERE {chosen} AND attack IS NOT NULL", which
+    ).fetchall():
+        for values, value in ((scores, score), (p_values, p_value)):
+            if value is not None and value == value:
+                values[number][attack] = value
+    samples = connection.execute(
+        f"SELECT number, sample_id, pool, key, caption, member FROM samples WHERE {chosen}", which
+    ).fetchall()
+    rows = {sample[0]: _row(sample, scores[sample[0]], p_values[sample[0]]) for sample in samples}
+    return [rows[number] for number in numbers if number in rows]
+
+
+def _row(sample: tuple[Any, ...], scores: dict[str, float], p_values: dict[str, float]) -> SampleRow:
+    number, sample_id, pool, key, caption, member = sample
+    return SampleRow(number, sample_id or "", pool or "", key or "", caption or "", member, scores, p_values)

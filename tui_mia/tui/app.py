@@ -1,0 +1,387 @@
+"""The app: its panes, its keys, and what all panes share: the board, the journal, the clipboard.
+
+Only Textual and the standard library are imported before the first paint; a
+pane brings what it needs when it is first shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import signal
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.theme import Theme
+from textual.widgets import ContentSwitcher, Footer, Static, Tab, Tabs
+
+from tui_mia.clean import printable
+from tui_mia.settings import Settings, SettingsError, load_settings, remember_theme
+from tui_mia.tui.commands import KeyCommands
+from tui_mia.tui.pane import PANES, TITLES, Pane, PaneName
+
+if TYPE_CHECKING:
+    from tui_mia.board import Board
+    from tui_mia.spec import AuditSpec
+    from tui_mia.store import SampleOrder, SampleSource
+
+Level: TypeAlias = Literal["info", "warning", "error"]
+JOURNAL_LINES = 5_000
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@dataclass(frozen=True)
+class JournalLine:
+    """Something that the app or one of its workers said."""
+
+    level: Level
+    message: str
+    time: float = field(default_factory=time.time)
+
+
+class TuiMia(App[int]):
+    """The terminal app on one database; its result is the exit code."""
+
+    TITLE = "tui-mia"
+    CSS_PATH: ClassVar[list[str | PurePath]] = [
+        "app.tcss",
+        *sorted((Path(__file__).parent / "panes").glob("*.tcss")),
+    ]
+    COMMANDS: ClassVar = {KeyCommands}
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(
+                str(number),
+                f"open_pane('{name}')",
+                f"{TITLES[name]} pane",
+                show=False,
+                id=f"app.{name}",
+            )
+            for number, name in enumerate(PANES, start=1)
+        ),
+        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding("f10", "command_palette", "All commands", show=False, id="app.commands"),
+        Binding("f9", "change_theme", "Change the theme", show=False, id="app.theme"),
+        Binding("f8", "save_picture", "Write a picture of the screen (SVG)", show=False, id="app.picture"),
+        Binding("f7", "write_copied", "Write what was copied to a file", show=False, id="app.write-copied"),
+        Binding("q,ctrl+c", "quit", "Quit", key_display="q", id="app.quit"),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit-anywhere"),
+    ]
+
+    class Said(Message):
+        """A line was added to the journal."""
+
+        def __init__(self, line: JournalLine) -> None:
+            super().__init__()
+            self.line = line
+
+    def __init__(self, database: Path, settings: Settings | None = None) -> None:
+        super().__init__()
+        self.database = database
+        self.journal: deque[JournalLine] = deque(maxlen=JOURNAL_LINES)
+        self.settings = settings or self._load_settings()
+        self.board_ready = asyncio.Event()
+        self._board: Board | None = None
+        self._board_version = -1
+        self._live: set[str] = set()
+        self._copied = ""
+        self._opening = asyncio.Lock()
+
+    @property
+    def board(self) -> Board:
+        """The runs of the database; there once `board_ready` is set."""
+        if self._board is None:
+            raise RuntimeError("the board is not ready yet: wait for board_ready")
+        return self._board
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="top"):
+            named = (Tab(f"{number} {TITLES[name]}", id=name) for number, name in enumerate(PANES, 1))
+            tabs = Tabs(*named, active="runs", id="tabs")
+            tabs.can_focus = False
+            yield tabs
+            yield Static(id="status", markup=False)
+        yield ContentSwitcher(id="panes")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.animation_level = "none"
+        self.set_keymap(dict(self.settings.keymap))
+        if self.settings.theme in self.available_themes:
+            self.theme = self.settings.theme
+        else:
+            self.say(f"there is no theme {self.settings.theme!r}; f9 shows those there are", "warning")
+        self.theme_changed_signal.subscribe(self, self._remember_theme)
+        self._install_signal_handlers()
+        self.set_interval(SECONDS_BETWEEN_LOOKS, self._look_at_the_board)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.open_pane("runs")
+        self.run_worker(self._open_board(), exit_on_error=False)
+
+    async def _open_board(self) -> None:
+        """Find the runs; then load the other panes' code, so that each opens at once."""
+        try:
+            board_module = await asyncio.to_thread(importlib.import_module, "tui_mia.board")
+            self._board = board_module.Board(self.database, self.say)
+            await self.board.open()
+        except Exception as error:
+            self.say(f"the runs can't be shown: {error}", "error", toast=True)
+            raise
+        finally:
+            if self._board is not None:
+                self.board_ready.set()
+        for name in PANES:
+            await asyncio.to_thread(pane_class, name)
+
+    async def on_unmount(self) -> None:
+        if self._board is not None:
+            await self._board.leave()
+
+    # Panes
+
+    def open_pane(self, name: PaneName) -> None:
+        """Bring a pane to the front."""
+        self._in_background(self.bring(name))
+
+    def action_open_pane(self, name: PaneName) -> None:
+        self.open_pane(name)
+
+    async def bring(self, name: PaneName) -> Pane:
+        """Bring a pane to the front, and wait until it is there."""
+        async with self._opening:
+            switcher = self.query_one("#panes", ContentSwitcher)
+            pane = next(iter(switcher.query(f"#{name}").results(Pane)), None)
+            if pane is None:
+                made = await asyncio.to_thread(pane_class, name)
+                pane = made(id=name)
+                await switcher.add_content(pane)
+            changed = switcher.current != name
+            switcher.current = name
+            with self.prevent(Tabs.TabActivated):
+                self.query_one(Tabs).active = name
+        await pane.on_show_pane()
+        if changed:
+            pane.focus_first()
+        return pane
+
+    @on(Tabs.TabActivated)
+    def _tab_chosen(self, event: Tabs.TabActivated) -> None:
+        name = event.tab.id
+        if name in PANES and self.query_one("#panes", ContentSwitcher).current not in (None, name):
+            self.open_pane(name)
+
+    def show_results(self, run_id: str) -> None:
+        """Show the samples of a run."""
+        self._in_background(self._show("results", run_id))
+
+    def show_sample(self, run_id: str, order: SampleOrder, position: int, source: SampleSource) -> None:
+        """Show one sample; `order` is what previous and next go by."""
+        self._in_background(self._show("sample", run_id, order, position, source))
+
+    def show_plots(self, runs: list[str]) -> None:
+        """Plot runs, laid over one another."""
+        self._in_background(self._show("plots", runs))
+
+    def edit_spec(self, spec: AuditSpec | Path) -> None:
+        """Put a spec into the form of the Audit pane."""
+        self._in_background(self._show("audit", spec))
+
+    async def _show(self, name: PaneName, *what: object) -> None:
+        pane = await self.bring(name)
+        show: Callable[..., Awaitable[None]] = pane.show  # type: ignore[attr-defined]
+        await show(*what)
+
+    def _in_background(self, work: Awaitable[object]) -> None:
+        async def told() -> None:
+            try:
+                await work
+            except Exception as error:
+                self.say(f"{type(error).__name__}: {error}", "error", toast=True)
+                raise
+
+        self.run_worker(told(), exit_on_error=False)
+
+    # What is said
+
+    def say(self, message: str, level: Level = "info", *, toast: bool = False) -> None:
+        """Add a line to the journal, which the Log pane shows; with `toast` also in a corner for a moment."""
+        line = JournalLine(level, message)
+        self.journal.append(line)
+        if not self.is_running:
+            return
+        if log := next(iter(self.query("#log").results(Pane)), None):
+            log.post_message(self.Said(line))
+        if toast:
+            severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
+            text = "\n".join(printable(part) for part in message.splitlines()[:6])
+            self.notify(text, severity=severity, markup=False)
+
+    def _look_at_the_board(self) -> None:
+        """The line at the top right, and a bell for a run that came to its end."""
+        if self._board is None or self._board.version == self._board_version:
+            return
+        self._board_version = self._board.version
+        live = self._board.live()
+        for run_id in self._live - {run.run_id for run in live}:
+            run = self._board.run(run_id)
+            if run is not None:
+                level: Level = "error" if run.status in ("failed", "cut off") else "info"
+                self.say(f"run {run_id}: {run.status}", level, toast=True)
+                if self.settings.bell:
+                    self.bell()
+        self._live = {run.run_id for run in live}
+        self.query_one("#status", Static).update(status_line(self._board))
+
+    # Keys that work everywhere
+
+    def action_help(self) -> None:
+        from tui_mia.tui.help import HelpScreen
+
+        current = self.query_one("#panes", ContentSwitcher).current
+        pane = next(iter(self.query(f"#{current}").results(Pane)), None) if current else None
+        title = TITLES[current] if current in PANES else "tui-mia"
+        self.push_screen(
+            HelpScreen(title, pane.HELP if pane else "", list(self.screen.active_bindings.values()))
+        )
+
+    def action_save_picture(self) -> None:
+        path = Path(f"tui-mia-{datetime.now():%Y%m%d-%H%M%S}.svg").absolute()
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(self.export_screenshot(title="tui-mia"))
+        except OSError as error:
+            self.say(f"{path}: can't be written: {error.strerror}", "error", toast=True)
+        else:
+            self.say(f"wrote {path}", toast=True)
+
+    async def copy(self, text: str, what: str) -> None:
+        """Copy to the user's clipboard as far as that can be done, and say how."""
+        from tui_mia.tui import clipboard
+
+        self._copied = text
+        ways = await clipboard.copy(self, text)
+        key = self._keymap.get("app.write-copied", "f7")
+        if ways:
+            by = " and ".join(ways)
+            self.say(f"copied {what} by {by}; if it did not arrive, {key} writes it to a file", toast=True)
+        else:
+            self.say(
+                f"this terminal has no way to copy; {key} writes {what} to a file", "warning", toast=True
+            )
+
+    async def action_write_copied(self) -> None:
+        from tui_mia.tui.dialogs import AskPath
+
+        if not self._copied:
+            self.say("nothing has been copied yet", "warning", toast=True)
+            return
+
+        def write(path: Path | None) -> None:
+            if path is not None:
+                self.write_text(path, self._copied)
+
+        self.push_screen(AskPath("Write what was copied to:", "copied.txt"), write)
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Write a new file, readable by its owner only, and say so, or why not."""
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                path.chmod(0o600)
+                file.write(text)
+        except OSError as error:
+            self.say(f"{path}: can't be written: {error.strerror}", "error", toast=True)
+        else:
+            self.say(f"wrote {path}", toast=True)
+
+    async def action_quit(self) -> None:
+        """Leave; with a run going on, ask what is to become of it."""
+        live = self._board.live() if self._board else []
+        if not live or self.screen.is_modal:
+            self.exit(0)
+            return
+        from tui_mia.tui.dialogs import Choose
+
+        queued = len(self.board.queued())
+        waiting = f"; {queued} more wait in the queue until tui-mia is opened again" if queued else ""
+        runs = "A run is" if len(live) == 1 else f"{len(live)} runs are"
+        options: list[tuple[str, str, str | None]] = [
+            ("l", "Leave it running and quit; tui-mia finds it again", "leave"),
+            ("c", "Cancel it and quit; it can be resumed", "cancel"),
+            ("b", "Back", None),
+        ]
+        self.push_screen(Choose(f"{runs} going on{waiting}.", options), self._quit)
+
+    async def _quit(self, answer: str | None) -> None:
+        if answer == "cancel":
+            self.query_one("#status", Static).update("cancelling")
+            await self.board.cancel_all()
+        if answer is not None:
+            self.exit(0)
+
+    def _install_signal_handlers(self) -> None:
+        """Leave the terminal as it was when somebody else ends us; runs go on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Not in a thread: tests may run there, and they get no signals.
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.add_signal_handler(number, self.exit, 128 + number, 128 + number)
+
+    def _load_settings(self) -> Settings:
+        try:
+            return load_settings()
+        except SettingsError as error:
+            self.say(f"{error}; the defaults are used", "error")
+            return Settings()
+
+    def _remember_theme(self, theme: Theme) -> None:
+        try:
+            remember_theme(theme.name)
+        except SettingsError as error:
+            self.say(str(error), "warning", toast=True)
+
+
+PANE_CLASSES: dict[PaneName, str] = {
+    "audit": "AuditPane",
+    "runs": "RunsPane",
+    "results": "ResultsPane",
+    "sample": "SamplePane",
+    "plots": "PlotsPane",
+    "sql": "SqlPane",
+    "log": "LogPane",
+}
+
+
+def pane_class(name: PaneName) -> type[Pane]:
+    """The class of a pane; what it imports is loaded at the first call."""
+    found: type[Pane] = getattr(importlib.import_module(f"tui_mia.tui.panes.{name}"), PANE_CLASSES[name])
+    return found
+
+
+def status_line(board: Board) -> str:
+    """What goes on, in a few words."""
+    return "  ".join(_status_parts(board))
+
+
+def _status_parts(board: Board) -> Iterator[str]:
+    live = board.live()
+    if live:
+        progress = live[0].state.progress if live[0].state else None
+        yield f"{progress.phase} {progress.fraction:.0%}" if progress else live[0].status
+    if len(live) > 1:
+        yield f"+{len(live) - 1} going on"
+    if queued := len(board.queued()):
+        yield f"{queued} queued"

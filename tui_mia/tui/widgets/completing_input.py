@@ -1,0 +1,160 @@
+"""A line to type in, with what it may become below it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input, OptionList
+from textual.widgets.option_list import Option
+
+from tui_mia.clean import printable
+from tui_mia.tui.listing import common_start
+from tui_mia.tui.widgets.plain_input import PlainInput
+
+OFFERED_AT_MOST = 200
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a text may become.
+
+    With `by_start` the texts go on from what was typed, as paths do, and tab
+    completes as far as they agree.
+    """
+
+    texts: tuple[str, ...] = ()
+    by_start: bool = False
+
+
+Complete: TypeAlias = Callable[[str], Awaitable[Offer]]
+
+
+class Completions(OptionList, can_focus=False):
+    """The list below the line."""
+
+
+class CompletingInput(Vertical):
+    """Offers completions while its user types; down opens the list, enter takes what is chosen in it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "choose(1)", "Choose a completion", show=False, id="field.down"),
+        Binding("up", "choose(-1)", "Choose a completion", show=False, id="field.up"),
+        Binding("tab", "complete", "Complete a path", show=False, id="field.complete"),
+        Binding("escape", "hide", "Close the list", show=False, id="field.close"),
+    ]
+
+    def __init__(self, value: str, placeholder: str, complete: Complete) -> None:
+        super().__init__()
+        self._value, self._placeholder, self._complete = value, placeholder, complete
+        self._offer = Offer()
+
+    def compose(self) -> ComposeResult:
+        yield PlainInput(self._value, self._placeholder)
+        yield Completions(compact=True)
+
+    @property
+    def input(self) -> PlainInput:
+        return self.query_one(PlainInput)
+
+    @property
+    def list(self) -> Completions:
+        return self.query_one(Completions)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.list.display)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "choose":
+            return self.is_open or parameters == (1,)
+        if action in ("hide", "complete"):
+            return self.is_open
+        return True
+
+    def set(self, text: str) -> None:
+        """Put a text there that was not typed."""
+        with self.prevent(Input.Changed):
+            self.input.value = text
+        self.action_hide()
+
+    def action_choose(self, step: int) -> None:
+        if not self.is_open:
+            self._look_up(opened=True)
+        elif step > 0:
+            self.list.action_cursor_down()
+        else:
+            self.list.action_cursor_up()
+
+    def action_hide(self) -> None:
+        self.list.display = False
+
+    def action_complete(self) -> None:
+        """Take what is chosen, or what all completions of a path agree on; else go on to the next field."""
+        typed = self.input.value
+        agreed = common_start(list(self._offer.texts)) if self._offer.by_start else ""
+        if self.list.highlighted is not None:
+            self._take(self._offer.texts[self.list.highlighted])
+        elif len(agreed) > len(typed):
+            self._take(agreed)
+        else:
+            self.action_hide()
+            self.screen.focus_next()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        if self.input.has_focus:
+            self._look_up(opened=False)
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        if self.is_open and self.list.highlighted is not None:
+            event.stop()
+            self._take(self._offer.texts[self.list.highlighted])
+        else:
+            self.action_hide()
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._take(self._offer.texts[event.option_index])
+
+    def on_descendant_blur(self, _: events.DescendantBlur) -> None:
+        self.action_hide()
+
+    def _take(self, text: str) -> None:
+        self.input.value = text
+        self.input.cursor_position = len(text)
+        self.input.focus()
+        if not (self._offer.by_start and text.endswith("/")):
+            self.action_hide()
+            self._offer = Offer()
+
+    def _look_up(self, opened: bool) -> None:
+        self.run_worker(self._look(opened), exclusive=True, group="completions", exit_on_error=False)
+
+    async def _look(self, opened: bool) -> None:
+        typed = self.input.value
+        offer = await self._complete(typed)
+        if typed != self.input.value or not self.input.has_focus:
+            return
+        texts = offer.texts[:OFFERED_AT_MOST]
+        self._offer = Offer(texts, offer.by_start)
+        self.list.clear_options()
+        self.list.add_options(Option(Content(_shown(text, offer.by_start))) for text in texts)
+        self.list.highlighted = 0 if opened and texts else None
+        self.list.display = bool(texts) and texts != (typed,) and (opened or bool(typed))
+
+
+def _shown(text: str, by_start: bool) -> str:
+    """A completion as a line; of a path only its end."""
+    if by_start:
+        folder, slash, name = text.rstrip("/").rpartition("/")
+        text = text[len(folder) + len(slash) :]
+    return printable(text)
