@@ -1,21 +1,29 @@
-"""Makes the pictures of the documentation from real commands.
+"""Makes the pictures of the documentation from real commands and the real app.
 
     python docs/make_pictures.py
 
-Audits the sample world in a temporary folder and writes what the terminal
-shows, 80 columns wide, to docs/demo.svg.
+Audits the sample world in a temporary folder. docs/demo.svg is what the
+terminal shows of that, 80 columns wide; docs/app-*.svg are panes of the app on
+the same database.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
+from textual.pilot import Pilot
+from textual.widgets import ContentSwitcher
+
+from tui_mia.settings import Settings
+from tui_mia.tui.app import TuiMia
 
 DOCS = Path(__file__).resolve().parent
 COMMANDS = [
@@ -26,15 +34,45 @@ COMMANDS = [
         "WHERE pool = 'candidates' ORDER BY wsa_rich DESC LIMIT 4",
     ],
 ]
+# What is pressed to come to each pane, from the one before.
+PANES = [("runs", []), ("results", ["enter"]), ("sample", ["enter"]), ("plots", ["2", "p"])]
+SIZE = (120, 36)
+SECONDS_TO_SETTLE = 2.0
 
 
 def main() -> None:
-    console = Console(record=True, width=80, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     with tempfile.TemporaryDirectory() as folder:
-        for command in COMMANDS:
-            console.print(Text("$ tui-mia ", "bold green").append(_as_typed(command), "default"))
-            console.print(Text.from_ansi(_on_a_terminal([sys.executable, "-m", "tui_mia", *command], folder)))
+        _commands(folder)
+        # Captions and times of the run are real; the folder's name would say nothing.
+        os.chdir(folder)
+        asyncio.run(_app(Path("audits.duckdb")))
+
+
+def _commands(folder: str) -> None:
+    console = Console(record=True, width=80, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
+    for command in COMMANDS:
+        console.print(Text("$ tui-mia ", "bold green").append(_as_typed(command), "default"))
+        console.print(Text.from_ansi(_on_a_terminal([sys.executable, "-m", "tui_mia", *command], folder)))
     console.save_svg(str(DOCS / "demo.svg"), title="tui-mia demo")
+
+
+async def _app(database: Path) -> None:
+    app = TuiMia(database, Settings())
+    async with app.run_test(size=SIZE) as pilot:
+        await app.board_ready.wait()
+        for name, keys in PANES:
+            await _press(pilot, keys)
+            while app.query_one("#panes", ContentSwitcher).current != name:
+                await pilot.pause(0.05)
+            await pilot.pause(SECONDS_TO_SETTLE)
+            picture = app.export_screenshot(title="tui-mia")
+            (DOCS / f"app-{name}.svg").write_text(picture, encoding="utf-8")
+
+
+async def _press(pilot: Pilot[int], keys: Sequence[str]) -> None:
+    for key in keys:
+        await pilot.press(key)
+        await pilot.pause(0.5)
 
 
 def _as_typed(command: list[str]) -> str:

@@ -19,7 +19,7 @@ import pytest
 from tui_mia.display.progress import QuietDisplay
 from tui_mia.exit_codes import ExitCode
 from tui_mia.headless import open_again
-from tui_mia.landing import land, land_left_behind
+from tui_mia.landing import land, land_left_behind, unfinished
 from tui_mia.runs import Finished, Launched, RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.directory import runs_folder
 from tui_mia.store import DatabaseLocked, list_runs, summarise
@@ -197,6 +197,18 @@ def test_a_run_that_has_not_finished_is_not_landed(left_behind: RunDirectory) ->
     assert land_left_behind(left_behind.database) == []
     with pytest.raises(RunDirectoryError, match=r"has not finished; go on with it: tui-mia resume"):
         land(left_behind)
+
+
+def test_what_has_not_finished_is_told_with_what_to_do(left_behind: RunDirectory) -> None:
+    left_behind.append(Launched())
+    (told,) = unfinished(left_behind.database)
+    assert told.startswith(f"run {left_behind.run_id} was cut off")
+    left_behind.queued_path.touch()
+    (told,) = unfinished(left_behind.database)
+    assert told.startswith(f"run {left_behind.run_id} is queued")
+    with left_behind.claim():
+        (told,) = unfinished(left_behind.database)
+    assert told.startswith(f"run {left_behind.run_id} is going on")
 
 
 HOLD = """

@@ -12,6 +12,8 @@ _HARMLESS = {"\u200c", "\u200d"}
 
 def printable(text: str) -> str:
     """`text` with every character that a terminal might obey shown as its escape, such as `\\x1b`."""
+    if text.isprintable():  # most texts are, and a screen shows thousands
+        return text
     return "".join(_shown(character) for character in text)
 
 

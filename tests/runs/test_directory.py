@@ -155,6 +155,10 @@ def test_the_log_is_read_from_its_end(directory: RunDirectory) -> None:
     assert directory.log_tail() == ""
     directory.log_path.write_bytes(b"\xff first\n" + b"".join(b"%d\n" % number for number in range(20)))
     assert directory.log_tail(2) == "18\n19"
+    with directory.log_path.open("ab") as log:
+        log.write(b"x" * 2**20 + b"\nthe end\n")
+    assert directory.log_tail(1) == "the end"
+    assert len(directory.log_tail()) < 2**17
 
 
 def test_the_unfinished_run_of_the_same_spec_is_found(spec: AuditSpec, directory: RunDirectory) -> None:

@@ -163,6 +163,12 @@ print("ready", flush=True)
 sys.stdin.readline()
 """
 
+OBEDIENT = """
+import sys
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
 
 @contextlib.contextmanager
 def stand_in(directory: RunDirectory, program: str) -> Iterator[subprocess.Popen[str]]:
@@ -252,3 +258,95 @@ def test_a_joined_worker_that_dies_ends_the_run_as_failed(directory: RunDirector
     assert end == directory.events()[-1]
     assert isinstance(end, Finished)
     assert end.error == "the worker ended without a word"
+
+
+def test_a_worker_that_is_left_goes_on(directory: RunDirectory) -> None:
+    """Also past the end of the event loop, and without a warning from Python."""
+
+    async def start() -> int:
+        worker = await start_worker(directory)
+        assert worker is not None
+        worker.leave()
+        return worker.pid
+
+    pid = asyncio.run(start())
+    assert directory.worker() == pid
+    asyncio.run(stop_worker(directory))
+    assert not directory.is_running()
+
+
+def test_a_worker_sees_the_gpu_that_was_chosen_for_it(directory: RunDirectory) -> None:
+    async def scenario() -> bytes:
+        worker = await start_worker(directory, gpu="GPU-1234")
+        assert worker is not None
+        seen = Path(f"/proc/{worker.pid}/environ").read_bytes()
+        await stop_worker(directory)
+        await worker.wait()
+        return seen
+
+    assert b"\0CUDA_VISIBLE_DEVICES=GPU-1234\0" in asyncio.run(scenario())
+    launched = directory.events()[0]
+    assert isinstance(launched, Launched)
+    assert launched.gpu == "GPU-1234"
+
+
+def test_a_run_that_is_started_leaves_the_queue(directory: RunDirectory) -> None:
+    directory.queued_path.touch()
+
+    async def scenario() -> None:
+        worker = await start_worker(directory)
+        assert worker is not None
+        await stop_worker(directory)
+        await worker.wait()
+
+    asyncio.run(scenario())
+    assert not directory.queued_path.exists()
+
+
+def test_who_stops_a_worker_does_not_mean_the_next_one(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another front end starts the run again before this one has looked whether it is gone."""
+    monkeypatch.setattr("tui_mia.runs.supervisor.POLL_SECONDS", 0.5)
+
+    async def scenario(first: subprocess.Popen[str]) -> subprocess.Popen[str]:
+        stopping = asyncio.create_task(stop_worker(directory))
+        await asyncio.to_thread(first.wait, DEADLINE_SECONDS)
+        second = stack.enter_context(stand_in(directory, STUBBORN))
+        await stopping
+        return second
+
+    with contextlib.ExitStack() as stack:
+        second = asyncio.run(scenario(stack.enter_context(stand_in(directory, OBEDIENT))))
+        assert second.poll() is None
+        assert isinstance(directory.last_event(), Launched)
+
+
+def test_an_onlooker_leaves_the_last_word_to_who_knows_how_it_ended(directory: RunDirectory) -> None:
+    with stand_in(directory, STUBBORN) as child:
+
+        async def scenario() -> Event:
+            events = follow(directory)
+            await until(events, Launched)
+            child.kill()
+            await asyncio.to_thread(child.wait)
+            end = asyncio.create_task(until(events, Finished))
+            await asyncio.sleep(0)
+            directory.append(Finished("cancelled"))
+            return await end
+
+        end = asyncio.run(scenario())
+    assert isinstance(end, Finished)
+    assert end.status == "cancelled"
+
+
+def test_a_line_without_an_end_fills_no_memory(directory: RunDirectory) -> None:
+    with stand_in(directory, STUBBORN):
+        with directory.events_path.open("ab") as file:
+            file.write(b"x" * (3 * 2**20) + b"\n")
+        directory.append(Finished("done"))
+
+        async def scenario() -> list[Event]:
+            return [event async for event in follow(directory)]
+
+        assert [type(event) for event in asyncio.run(scenario())] == [Launched, Finished]

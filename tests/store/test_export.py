@@ -17,6 +17,8 @@ from tui_mia.store import (
     EXPORTABLE,
     ExportError,
     Format,
+    Interrupted,
+    QueryHandle,
     RunNotFound,
     RunRow,
     StoredRun,
@@ -233,6 +235,7 @@ def test_chosen_samples_come_without_the_attacks_of_other_runs(
     assert list(row)[7:] == ["member", "wsa"]
     assert row["wsa"] is None
     assert export_samples(StoredRun(one_run, "run-b"), [], output, "json", overwrite=True) == 0
+    assert json.loads(output.read_text()) == []
 
 
 def test_chosen_samples_are_refused_like_a_run(one_run: Path, tmp_path: Path) -> None:
@@ -242,6 +245,29 @@ def test_chosen_samples_are_refused_like_a_run(one_run: Path, tmp_path: Path) ->
         export_samples(source, [1], output, "csv")
     with pytest.raises(ExportError, match="is no export format"):
         export_samples(source, [1], output, cast(Format, "xlsx"), overwrite=True)
-    with pytest.raises(RunNotFound):
-        export_samples(StoredRun(one_run, "run-x"), [1], output, "csv", overwrite=True)
     assert output.read_text() == "mine"
+
+
+def test_chosen_samples_are_written_in_chunks(
+    one_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_mia.store.export.EXPORT_ROWS", 5)
+    numbers = [*range(11, -1, -1)]
+    assert export_samples(StoredRun(one_run, "run-a"), numbers, tmp_path / "all.json", "json") == 12
+    assert [row["number"] for row in json.loads((tmp_path / "all.json").read_text())] == numbers
+
+
+def test_the_database_can_be_read_while_chosen_samples_are_written(
+    one_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = StoredRun(one_run, "run-a", wait_seconds=0)
+    with source.connected():
+        assert export_samples(source, [1], tmp_path / "one.csv", "csv") == 1
+
+
+def test_an_export_that_is_interrupted_leaves_no_file(one_run: Path, tmp_path: Path) -> None:
+    handle = QueryHandle()
+    handle.interrupt()
+    with pytest.raises(Interrupted):
+        export_samples(StoredRun(one_run, "run-a"), [1], tmp_path / "one.csv", "csv", handle=handle)
+    assert list(tmp_path.glob("*.csv")) == []

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from tui_mia.board.board_run import BoardRun, created_at, settled_run
+from tui_mia.board.board_run import BoardRun, by_age, created_at, settled_run
 from tui_mia.board.errands import Errands, Tell, in_thread
 from tui_mia.board.saving import Saver
 from tui_mia.board.sight import Sight, look_around, spec_text
@@ -27,7 +26,7 @@ from tui_mia.runs import (
     start_worker,
     stop_worker,
 )
-from tui_mia.runs.devices import Place, device_in_use, device_names, startable, visible_gpus
+from tui_mia.runs.devices import Place, startable, visible_gpus
 from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.gpu import Gpu, gpus
 from tui_mia.runs.scan import FoundRun, look
@@ -37,9 +36,7 @@ SECONDS_BETWEEN_LOOKS = 2.0
 DELETE_WAIT_SECONDS = 5.0
 # How long whoever cancels everything on the way out waits for the database.
 LAST_SAVE_SECONDS = 2.0
-# A worker that has said its last word is gone in a moment.
-EXIT_SECONDS = 5.0
-POLL_SECONDS = 0.05
+STOP_SECONDS = 10.0
 
 
 class Board:
@@ -77,11 +74,9 @@ class Board:
     def runs(self) -> list[BoardRun]:
         """Every run, newest first."""
         if self._snapshot[0] != self.version:
-            names = device_names(self.gpus)
-            tended = {run.run_id: self._tended_snapshot(run, names) for run in self._tended.values()}
-            runs = [*tended.values(), *(run for key, run in self._settled.items() if key not in tended)]
-            runs.sort(key=_age, reverse=True)
-            self._snapshot = (self.version, runs)
+            tended = {run_id: run.snapshot(self.gpus) for run_id, run in self._tended.items()}
+            runs = {**self._settled, **tended}.values()
+            self._snapshot = (self.version, sorted(runs, key=by_age, reverse=True))
         return self._snapshot[1]
 
     def run(self, run_id: str) -> BoardRun | None:
@@ -272,8 +267,10 @@ class Board:
     async def _at_rest(self, run_id: str) -> bool:
         """Whether a run neither goes on nor waits to, once a cancellation has come to its end."""
         tended = self._tended.get(run_id)
-        if tended is not None and tended.status == "cancelling":
-            await tended.gone.wait()
+        if tended is not None and tended.stopping is not None:
+            _, going_on = await asyncio.wait([tended.stopping], timeout=STOP_SECONDS)
+            if going_on:
+                raise RunDirectoryError(f"run {run_id} is still being cancelled: its worker does not end")
             tended = self._tended.get(run_id)
         return tended is None or tended.status == "saving"
 
@@ -296,7 +293,7 @@ class Board:
             if not self._queue():
                 return
             await self.refresh_gpus()
-            busy = {self._device(run) for run in self._tended.values() if run.is_live}
+            busy = {run.device_in(self.gpus) for run in self._tended.values() if run.is_live}
             queue = [(run.run_id, run.wish) for run in self._queue()]
             for run_id, place in startable(queue, self.gpus, busy):
                 await self._start(self._tended[run_id], place)
@@ -311,7 +308,7 @@ class Board:
                 run.directory.queued_path.unlink(missing_ok=True)
                 run.directory.append(Finished("failed", f"its worker can't be started: {error}"))
             return
-        run.status, run.device, run.queued_at = "starting", place.device, 0
+        run.status, run.device = "starting", place.device
         self._attend(run)
 
     def _attend(self, run: TendedRun) -> None:
@@ -324,7 +321,7 @@ class Board:
             async for event in follow(run.directory, run.worker):
                 run.take(event)
                 self._changed()
-            is_gone = await _is_gone(run)
+            is_gone = await run.is_gone()
         except OSError as error:
             self._put_down(run)
             self._tell(f"run {run.run_id} can't be followed any more: {error}", "error")
@@ -369,14 +366,8 @@ class Board:
 
     async def _withdraw(self, run: TendedRun) -> None:
         """Take a run out of the queue; one that has never run is cancelled, another is what it was."""
-
-        def withdraw() -> None:
-            run.directory.queued_path.unlink(missing_ok=True)
-            if not isinstance(run.directory.last_event(), Finished):
-                run.directory.append(Finished("cancelled"))
-
         with suppress(OSError):  # the directory itself may be gone
-            await asyncio.to_thread(withdraw)
+            await asyncio.to_thread(run.withdraw)
         self._put_down(run)
         run.gone.set()
         await self._look()
@@ -386,17 +377,6 @@ class Board:
             return self._tended[run_id].directory
         found = self._sight.found.get(run_id)
         return found.directory if found else None
-
-    def _device(self, run: TendedRun) -> str:
-        if run.device is not None and run.state.launched is None:
-            return run.device
-        return device_in_use(run.wish, run.state, self.gpus)
-
-    def _tended_snapshot(self, run: TendedRun, names: Mapping[str, str]) -> BoardRun:
-        if run.status == "queued":
-            return run.snapshot(run.wish)
-        device = self._device(run)
-        return run.snapshot(names.get(device, device))
 
     def _tend(self, run: TendedRun) -> None:
         self._tended[run.run_id] = run
@@ -413,18 +393,3 @@ class Board:
 
     def _changed(self) -> None:
         self.version += 1
-
-
-async def _is_gone(run: TendedRun) -> bool:
-    """Wait for the end of a worker that has said its last word; false if there is one still."""
-    if run.worker is not None:
-        await run.worker.wait()
-    for _ in range(round(EXIT_SECONDS / POLL_SECONDS)):
-        if not run.directory.is_running():
-            return True
-        await asyncio.sleep(POLL_SECONDS)
-    return False
-
-
-def _age(run: BoardRun) -> tuple[datetime, str]:
-    return run.created_at or datetime.min.replace(tzinfo=UTC), run.run_id

@@ -155,6 +155,11 @@ def _found_run(found: FoundRun, sight: Sight, why_not_landed: str | None) -> Boa
     )
 
 
+def by_age(run: BoardRun) -> tuple[datetime, str]:
+    """What sorts runs from the oldest to the newest."""
+    return run.created_at or datetime.min.replace(tzinfo=UTC), run.run_id
+
+
 def created_at(found: FoundRun) -> datetime | None:
     spec_stamp = found.stamp[0]
     return datetime.fromtimestamp(spec_stamp[0] / 1e9, UTC) if spec_stamp else None

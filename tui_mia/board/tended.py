@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from tui_mia.board.board_run import LIVE, BoardRun, RunStatus, parsed_spec
-from tui_mia.runs import Event, Progress, RunDirectory, RunState, Worker
+from tui_mia.runs import Event, Finished, Progress, RunDirectory, RunState, Worker
+from tui_mia.runs.devices import device_in_use, device_names
+from tui_mia.runs.gpu import Gpu
 
 # Until the worker has loaded its libraries there is nothing to see of the run.
 FIRST_PHASE = "start"
+# A worker that has said its last word is gone in a moment.
+EXIT_SECONDS = 5.0
+POLL_SECONDS = 0.05
 
 
 @dataclass(eq=False)
 class TendedRun:
     """Changed by the board alone, and only on its event loop.
 
-    `device` is the one that the run has, `gone` is set once its worker is, and
+    `device` is the one that the board gave it, `gone` is set once its worker is, and
     `task` follows, then saves it.
     """
 
@@ -54,12 +60,35 @@ class TendedRun:
         if self.status == "starting" and is_under_way:
             self.status = "running"
 
-    def snapshot(self, device_name: str | None) -> BoardRun:
+    async def is_gone(self) -> bool:
+        """Wait for the end of a worker that has said its last word; false if there is one still."""
+        if self.worker is not None:
+            await self.worker.wait()
+        for _ in range(round(EXIT_SECONDS / POLL_SECONDS)):
+            if not self.directory.is_running():
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        return False
+
+    def withdraw(self) -> None:
+        """Take the run out of the queue, on disk; one that has never run is cancelled by that."""
+        self.directory.queued_path.unlink(missing_ok=True)
+        if not isinstance(self.directory.last_event(), Finished):
+            self.directory.append(Finished("cancelled"))
+
+    def device_in(self, gpus: Sequence[Gpu]) -> str:
+        """The device that the run has, or will have once its model is loaded."""
+        if self.device is not None and self.state.launched is None:
+            return self.device
+        return device_in_use(self.wish, self.state, gpus)
+
+    def snapshot(self, gpus: Sequence[Gpu]) -> BoardRun:
+        device = self.wish if self.status == "queued" else self.device_in(gpus)
         return BoardRun(
             run_id=self.run_id,
             status=self.status,
             created_at=self.created_at,
-            device=device_name,
+            device=device_names(gpus).get(device, device),
             spec_text=self.spec_text,
             directory=self.directory,
             state=self.state,

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from tui_mia.clean import printable
+from tui_mia.display.words import progress_figures
 from tui_mia.runs import Event, Loaded, Note
 from tui_mia.runs import Progress as ProgressEvent
 
@@ -72,7 +73,8 @@ class PlainDisplay:
             if event.phase == self._phase and event.time < self._next_line:
                 return
             self._phase, self._next_line = event.phase, event.time + SECONDS_BETWEEN_LINES
-            self.say(f"{event.phase} {event.fraction:4.0%}  {_figures(event)}".rstrip())
+            figures = ", ".join(progress_figures(event))
+            self.say(f"{event.phase} {event.fraction:4.0%}  {figures}".rstrip())
         elif line := _narrate(event):
             self.say(line)
 
@@ -104,29 +106,14 @@ class LiveDisplay:
                 self._bar.start()
                 self._task = self._bar.add_task("", total=1.0, figures="")
             phase = printable(event.phase)
-            self._bar.update(self._task, description=phase, completed=event.fraction, figures=_figures(event))
+            figures = ", ".join(progress_figures(event))
+            self._bar.update(self._task, description=phase, completed=event.fraction, figures=figures)
         elif line := _narrate(event):
             self.say(line)
 
     def close(self) -> None:
         self._bar.stop()
         self._task = None
-
-
-def _figures(event: ProgressEvent) -> str:
-    """What a progress event says in numbers, short enough for 80 columns with a bar beside it."""
-    parts = []
-    if event.per_second:
-        parts.append(f"{event.samples:,} at {event.per_second:,.0f}/s")
-    if event.rejects:
-        parts.append(f"{event.rejects:,} rejected")
-    if event.eta_seconds is not None:
-        parts.append(f"{_duration(event.eta_seconds)} left")
-    if event.device_memory_bytes is not None:
-        parts.append(f"GPU {event.device_memory_bytes / 2**30:.1f} GB")
-    elif event.memory_bytes is not None:
-        parts.append(f"{event.memory_bytes / 2**30:.1f} GB")
-    return ", ".join(parts)
 
 
 def _narrate(event: Event) -> str | None:
@@ -139,11 +126,3 @@ def _narrate(event: Event) -> str | None:
             return event.message
         case _:
             return None
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes:02d}m"
-    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

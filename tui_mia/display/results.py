@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tui_mia.clean import printable
-from tui_mia.store import LOW_P_VALUES, AttackFigures, RunOverview, RunRow, RunSummary
+from tui_mia.display.words import highest_auc, short_model
+from tui_mia.store import LOW_P_VALUES, AttackFigures, RunOverview, RunSummary
 
 # Narrower than this a column of a table is not read but spelt.
 NARROWEST_COLUMN = 9
@@ -21,40 +22,58 @@ FALSE_POSITIVE_RATES = {"0.1": "TPR@10%", "0.01": "TPR@1%", "0.001": "TPR@0.1%"}
 def print_summary(summary: RunSummary) -> None:
     """One run: what was audited, the figures of each attack, what was left out, and where the scores are."""
     console = Console(highlight=False)
-    run = summary.run
-    samples = ", ".join(f"{count:,} {pool}" for pool, count in summary.samples.items()) or "no samples"
-    seconds = f" in {sum(run.seconds.values()):.0f} s" if run.seconds else ""
-    _line(console, "run", f"{run.run_id}: {run.status}{seconds}")
-    _line(console, "model", f"{_short_model(run)}, {run.precision}, on {run.device or 'no device'}")
-    _line(console, "pools", f"{samples}; {summary.rejects:,} rejected")
-    for reason in summary.reject_reasons[:3]:
-        _line(console, "", f"{reason.count:,} of {reason.pool}: {reason.reason}")
+    for part in summary_parts(summary):
+        _print(console, part)
     if summary.attacks:
-        found = summary.attacks.values()
-        if any(figures.auc is not None for figures in found):
-            console.print(_figure_table(summary.attacks))
-            if any(None in figures.tpr_at_fpr.values() for figures in found):
-                _line(console, "-", "too few labelled candidates: fewer than 10 false positives expected")
-        elif any(figures.compared for figures in found):
-            console.print(_p_value_table(summary.attacks))
-            _line(console, "p", "candidates without labels: how many score as high as few non-members do")
-        else:
-            _line(console, "attacks", ", ".join(summary.attacks))
-            _line(console, "", "no labels and no known non-members: there is nothing to compare scores with")
-        for facts, attacks in _facts(summary.attacks).items():
-            _line(console, "fit", f"{', '.join(attacks)}: {facts}")
-    for attack, why in run.skipped.items():
-        _line(console, "skipped", f"{attack}: {why}")
-    if summary.attacks:
-        _line(console, "note", "raw figures can't tell membership from pools that differ")
-        _line(console, "scores", f"{_from_here(summary.database)}, view sample_scores")
+        _print(console, _line("scores", f"{_from_here(summary.database)}, view sample_scores"))
 
 
 def print_error(summary: RunSummary) -> None:
     """Why a run failed, if it did."""
-    console = Console(highlight=False)
-    for line in (summary.run.error or "").splitlines():
-        _line(console, "error", line)
+    for part in error_parts(summary.run.error):
+        _print(Console(highlight=False), part)
+
+
+def summary_parts(summary: RunSummary) -> Iterator[Text | Table]:
+    """The lines and tables that tell of a run: what was audited, and the figures of each attack."""
+    run = summary.run
+    samples = ", ".join(f"{count:,} {pool}" for pool, count in summary.samples.items()) or "no samples"
+    seconds = f" in {sum(run.seconds.values()):.0f} s" if run.seconds else ""
+    yield _line("run", f"{run.run_id}: {run.status}{seconds}")
+    model = short_model(run.architecture, run.pretrained)
+    yield _line("model", f"{model}, {run.precision}, on {run.device or 'no device'}")
+    yield _line("pools", f"{samples}; {summary.rejects:,} rejected")
+    for reason in summary.reject_reasons[:3]:
+        yield _line("", f"{reason.count:,} of {reason.pool}: {reason.reason}")
+    yield from _attack_parts(summary.attacks)
+    for attack, why in run.skipped.items():
+        yield _line("skipped", f"{attack}: {why}")
+    if summary.attacks:
+        yield _line("note", "raw figures can't tell membership from pools that differ")
+
+
+def error_parts(error: str | None) -> Iterator[Text]:
+    """The lines of an error."""
+    for line in (error or "").splitlines():
+        yield _line("error", line)
+
+
+def _attack_parts(attacks: dict[str, AttackFigures]) -> Iterator[Text | Table]:
+    if not attacks:
+        return
+    found = attacks.values()
+    if any(figures.auc is not None for figures in found):
+        yield _figure_table(attacks)
+        if any(None in figures.tpr_at_fpr.values() for figures in found):
+            yield _line("-", "too few labelled candidates: fewer than 10 false positives expected")
+    elif any(figures.compared for figures in found):
+        yield _p_value_table(attacks)
+        yield _line("p", "candidates without labels: how many score as high as few non-members do")
+    else:
+        yield _line("attacks", ", ".join(attacks))
+        yield _line("", "no labels and no known non-members: there is nothing to compare scores with")
+    for facts, names in _facts(attacks).items():
+        yield _line("fit", f"{', '.join(names)}: {facts}")
 
 
 def print_runs(runs: Sequence[RunOverview]) -> None:
@@ -64,8 +83,9 @@ def print_runs(runs: Sequence[RunOverview]) -> None:
         table.add_column(column, overflow="fold", no_wrap=column == "run")
     for overview in runs:
         run = overview.run
+        model = short_model(run.architecture, run.pretrained)
         pairs = f"{sum(overview.samples.values()):,}"
-        cells = (run.run_id, run.status, _short_model(run), pairs, _highest(overview.auc))
+        cells = (run.run_id, run.status, model, pairs, highest_auc(overview.auc))
         table.add_row(*(_text(cell) for cell in cells))
     Console(highlight=False).print(table)
 
@@ -99,19 +119,6 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _short_model(run: RunRow) -> str:
-    """The model's name; of a folder or file the end of its path, which tells models apart."""
-    names = [name for name in (run.architecture, run.pretrained) if name]
-    return " ".join("/".join(name.split("/")[-2:]) for name in names)
-
-
-def _highest(auc: dict[str, float]) -> str:
-    if not auc:
-        return "-"
-    best = max(auc, key=lambda attack: auc[attack])
-    return f"{auc[best]:.3f} {best} of {len(auc)}"
 
 
 def _figure_table(attacks: dict[str, AttackFigures]) -> Table:
@@ -159,8 +166,12 @@ def _text(value: str) -> Text:
     return Text(printable(value))
 
 
-def _line(console: Console, label: str, text: str) -> None:
-    console.print(_text(f"{label:<8}{text}"), soft_wrap=True)
+def _line(label: str, text: str) -> Text:
+    return _text(f"{label:<8}{text}")
+
+
+def _print(console: Console, part: Text | Table) -> None:
+    console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _from_here(path: Path) -> Path:

@@ -133,20 +133,22 @@ async def stop_worker(directory: RunDirectory) -> None:
         directory.append(Finished("cancelled"))
         await _signalled(directory, signal.SIGKILL, GRACE_SECONDS)
     # The last word, also where the worker had one more before the kill.
-    if not isinstance(directory.last_event(), Finished):
+    if not directory.is_running() and not isinstance(directory.last_event(), Finished):
         directory.append(Finished("cancelled"))
 
 
 async def _signalled(directory: RunDirectory, number: signal.Signals, within_seconds: float) -> bool:
     """Signal the worker and its children, once; whether it is gone in time."""
     deadline = asyncio.get_running_loop().time() + within_seconds
-    told = False
+    told: int | None = None
     while directory.is_running():
         worker = directory.worker()
-        if worker is not None and not told:
+        if told is None and worker is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(worker, number)
-            told = True
+            told = worker
+        if worker not in (None, told):
+            return True  # somebody has started the run again, and that worker was not meant
         if asyncio.get_running_loop().time() > deadline:
             return False
         await asyncio.sleep(POLL_SECONDS)

@@ -7,6 +7,7 @@ terminal app show it as it stands here.
 from __future__ import annotations
 
 import difflib
+import re
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -30,8 +31,15 @@ class ModelSpec(_Table):
     """A pretrained tag (`laion2b_s34b_b79k`) or a checkpoint file (.pt, .safetensors) of it."""
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:[0-9]{1,2})$")] = "auto"
+    device: str = "auto"
     """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
+
+    @field_validator("device")
+    @classmethod
+    def _a_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda|cuda:[0-9]{1,2}", value, re.ASCII):
+            raise ValueError("must be auto, cpu, cuda or cuda:N")
+        return value
 
 
 class PoolSpec(_Table):

@@ -103,6 +103,16 @@ def exporting(database: Path, folder: Path, wait_seconds: float) -> Iterator[duc
 
 
 @contextmanager
+def file_writer(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for the block that has no database and can write files in `folder`, and nowhere else."""
+    with duckdb.connect(":memory:", config={**NO_EXTENSIONS, **_limits, "threads": 1}) as connection:
+        connection.execute(f"SET allowed_directories = [{text_literal(str(folder.resolve()))}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        yield connection
+
+
+@contextmanager
 def writing(
     database: Path, wait_seconds: float, when_locked: str = TRY_AGAIN
 ) -> Iterator[duckdb.DuckDBPyConnection]:

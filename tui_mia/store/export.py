@@ -11,21 +11,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tui_mia.store.connect import WAIT_SECONDS, exporting
+from tui_mia.store.connect import WAIT_SECONDS, exporting, file_writer
 from tui_mia.store.errors import ExportError, RunNotFound
 from tui_mia.store.files import appearing
 from tui_mia.store.schema import (
     SAMPLE_SCORES,
     TABLES,
+    VIEW_SAMPLE_COLUMNS,
+    ScoreColumn,
     quote_name,
     sample_scores,
     score_columns,
     scored_attacks,
 )
-from tui_mia.store.source import QueryHandle, StoredRun
+from tui_mia.store.source import QueryHandle, SampleSource
 
 Format: TypeAlias = Literal["csv", "parquet", "json"]
 
+EXPORT_ROWS: Final = 20_000
 EXPORTABLE: Final = (SAMPLE_SCORES, *TABLES)
 
 COPY_OPTIONS: Final[dict[str, str]] = {
@@ -69,7 +72,7 @@ def export_run(
 
 
 def export_samples(
-    source: StoredRun,
+    source: SampleSource,
     numbers: Sequence[int] | NDArray[np.uint32],
     output: Path,
     format: Format,  # noqa: A002
@@ -77,25 +80,49 @@ def export_samples(
     overwrite: bool = False,
     handle: QueryHandle | None = None,
 ) -> int:
-    """Write rows of `sample_scores`, those with these numbers in this order; otherwise as `export_run`."""
+    """Write rows of `sample_scores`, those with these numbers in this order, and return how many.
+
+    The file is as that of `export_run`. Others may read the database meanwhile,
+    and a million rows take no more memory than a few thousand.
+    """
     _require_format(format)
-    chosen = pa.table({"number": pa.array(numbers, pa.int64()), "place": np.arange(len(numbers))})
     with (
         appearing(output, overwrite=overwrite) as unfinished,
-        exporting(source.database, unfinished.parent, source.wait_seconds) as connection,
-        (handle or QueryHandle()).holding(connection),
+        source.connected(handle) as reader,
+        file_writer(unfinished.parent) as writer,
     ):
-        _require_run(connection, source.run_id)
-        connection.register("chosen", chosen)
-        columns = _columns(connection, source.run_id, SAMPLE_SCORES)
-        attacks = [column for column in score_columns(scored_attacks(connection)) if column.name in columns]
-        rows = sample_scores(attacks, "run_id = $run_id AND number IN (SELECT number FROM chosen)")
-        copied = connection.execute(
-            f"COPY (SELECT {_selected(columns, format)} FROM ({rows}) JOIN chosen USING (number)"
-            f" WHERE run_id = $run_id ORDER BY place) TO $file ({COPY_OPTIONS[format]})",
-            {"run_id": source.run_id, "file": str(unfinished)},
+        columns = _score_columns(reader, source.run_id)
+        rows = _chunks(reader, source.run_id, columns, numbers)
+        writer.register("rows", rows)
+        kinds = {**dict.fromkeys(VIEW_SAMPLE_COLUMNS, ""), **{column.name: "DOUBLE" for column in columns}}
+        copied = writer.execute(
+            f"COPY (SELECT {_selected(kinds, format)} FROM rows) TO ? ({COPY_OPTIONS[format]})",
+            [str(unfinished)],
         ).fetchone()
     return int(copied[0]) if copied else 0
+
+
+def _chunks(
+    reader: duckdb.DuckDBPyConnection,
+    run_id: str,
+    columns: list[ScoreColumn],
+    numbers: Sequence[int] | NDArray[np.uint32],
+) -> pa.RecordBatchReader:
+    """Rows of `sample_scores`, read a chunk at a time while somebody takes them."""
+    rows = sample_scores(columns, "run_id = $run_id AND number IN (SELECT unnest($numbers::BIGINT[]))")
+    chosen = (
+        f"SELECT rows.* FROM ({rows}) AS rows"
+        " JOIN (SELECT unnest($numbers::BIGINT[]) AS number, unnest(range(len($numbers))) AS place) AS chosen"
+        " USING (number) WHERE run_id = $run_id ORDER BY place"
+    )
+
+    def read(some: Sequence[int] | NDArray[np.uint32]) -> pa.Table:
+        which = {"run_id": run_id, "numbers": [int(number) for number in some]}
+        return reader.sql(chosen, params=which).to_arrow_table()
+
+    starts = range(0, len(numbers), EXPORT_ROWS)
+    batches = (batch for start in starts for batch in read(numbers[start : start + EXPORT_ROWS]).to_batches())
+    return pa.RecordBatchReader.from_batches(read([]).schema, batches)
 
 
 def _require_format(format: str) -> None:  # noqa: A002
@@ -119,12 +146,21 @@ def _columns(connection: duckdb.DuckDBPyConnection, run_id: str, table: str) -> 
     described = connection.execute(f"DESCRIBE {table}").fetchall()
     columns = {name: kind for name, kind, *_ in described}
     if table == SAMPLE_SCORES:
-        p_values_of_run = dict(scored_attacks(connection, run_id))
+        ours = {column.name for column in _score_columns(connection, run_id)}
         for column in score_columns(scored_attacks(connection)):
-            has_p_values = p_values_of_run.get(column.attack)
-            if has_p_values is None or (column.value == "p_value" and not has_p_values):
+            if column.name not in ours:
                 columns.pop(column.name, None)
     return columns
+
+
+def _score_columns(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[ScoreColumn]:
+    """The columns of the view that the run has values for."""
+    has_p_values = dict(scored_attacks(connection, run_id))
+    return [
+        column
+        for column in score_columns(scored_attacks(connection))
+        if column.attack in has_p_values and (column.value == "score" or has_p_values[column.attack])
+    ]
 
 
 def finite(name: str, kind: str) -> str:

@@ -39,8 +39,10 @@ class QueryHandle:
             self._connection = connection
         try:
             yield
-        except duckdb.InterruptException as error:
-            raise Interrupted("the query was interrupted") from error
+        except duckdb.Error as error:
+            if self._interrupted:
+                raise Interrupted("the query was interrupted") from error
+            raise
         finally:
             with self._lock:
                 self._connection = None

@@ -138,6 +138,7 @@ class TuiMia(App[int]):
             board_module = await asyncio.to_thread(importlib.import_module, "tui_mia.board")
             self._board = board_module.Board(self.database, self.say)
             await self.board.open()
+            self.say(f"{self.database.absolute()}: {len(self.board.runs()) or 'no'} runs")
         except Exception as error:
             self.say(f"the runs can't be shown: {error}", "error", toast=True)
             raise

@@ -32,7 +32,9 @@ class Choose(ModalScreen[Answer | None], Generic[Answer]):
         Binding("k", "up", "Up", show=False, id="dialog.up"),
     ]
 
-    def __init__(self, question: str, options: Sequence[tuple[str, str, Answer | None]], chosen: int = 0) -> None:
+    def __init__(
+        self, question: str, options: Sequence[tuple[str, str, Answer | None]], chosen: int = 0
+    ) -> None:
         super().__init__(classes="dialog")
         self._question, self._options, self._chosen = question, options, chosen
 

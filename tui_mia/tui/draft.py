@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import re
@@ -118,7 +119,7 @@ def saved_paths(document: Mapping[str, Any], folder: Path, path: Path) -> dict[s
     """
     base = path.resolve().parent
     written: dict[str, str] = {}
-    if path.exists():
+    with contextlib.suppress(SpecError):  # there is no such file, or none that could be kept
         map_paths(read_document(path), lambda there: written.setdefault(_absolute(base, there), there))
 
     def saved(typed: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 
@@ -29,7 +30,7 @@ def list_folder(folder: Path) -> list[Entry]:
 
 
 def fitting(entries: list[Entry], start: str) -> list[Entry]:
-    """The entries whose names begin so, in any case where there is none in this; hidden ones only if asked for."""
+    """The entries whose names begin so, else those that do in any case; hidden ones only if asked for."""
     shown = [entry for entry in entries if start.startswith(".") or not entry.name.startswith(".")]
     exact = [entry for entry in shown if entry.name.startswith(start)]
     return exact or [entry for entry in shown if entry.name.casefold().startswith(start.casefold())]
@@ -56,8 +57,10 @@ def complete_path(typed: str, base: Path, wanted: Callable[[Entry], bool] = lamb
 
 
 def common_start(texts: list[str]) -> str:
-    """What all of them begin with."""
-    return os.path.commonprefix(texts)
+    """What all of them begin with, character by character."""
+    first, last = min(texts, default=""), max(texts, default="")
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return first[: len(list(same))]
 
 
 def _entry(found: os.DirEntry[str]) -> Entry:

@@ -11,7 +11,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -19,27 +20,40 @@ from tui_mia.board.board_run import parsed_spec
 from tui_mia.pools.find import SearchCancelled, find_image
 from tui_mia.pools.found import PoolError
 from tui_mia.spec import AuditSpec, PoolName, PoolSpec
-from tui_mia.store import Interrupted, QueryHandle, SampleDetail, SampleSource, read_sample, summarise
+from tui_mia.store import (
+    Interrupted,
+    QueryHandle,
+    SampleDetail,
+    SampleSource,
+    StoredRun,
+    StoreError,
+    read_sample,
+    summarise,
+)
 
 _REMEMBERED: Final = 8
+_LONGEST_WAIT_SECONDS: Final = 5.0
 _LARGEST_REMEMBERED_BYTES: Final = 8 * 2**20
 
 Value = TypeVar("Value")
 
 
-class _LastFew(Generic[Value]):
-    """The values used last, by the number of their sample."""
+class LastFew(Generic[Value]):
+    """The values put in last, by the number of their sample."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[int, Value] = OrderedDict()
 
     def get(self, number: int) -> Value | None:
+        """The value of a sample, if it is still there; it stays for longer then."""
         if number in self._values:
             self._values.move_to_end(number)
         return self._values.get(number)
 
     def put(self, number: int, value: Value) -> None:
+        """Remember a value, and forget the one not asked for the longest."""
         self._values[number] = value
+        self._values.move_to_end(number)
         while len(self._values) > _REMEMBERED:
             self._values.popitem(last=False)
 
@@ -58,10 +72,14 @@ class SampleReader:
     """
 
     def __init__(self, source: SampleSource, spec: Callable[[], AuditSpec | None]) -> None:
-        self.source = source
-        self._spec = spec
-        self._details: _LastFew[SampleDetail] = _LastFew()
-        self._pictures: _LastFew[bytes | NoPicture] = _LastFew()
+        """Read from `source`; `spec` finds the run's spec, and is called in a thread when it is needed."""
+        # Who presses a key does not want to wait for long, and can press it again.
+        if isinstance(source, StoredRun):
+            source = replace(source, wait_seconds=min(source.wait_seconds, _LONGEST_WAIT_SECONDS))
+        self._source = source
+        self._spec = lru_cache(maxsize=1)(spec)
+        self._details: LastFew[SampleDetail] = LastFew()
+        self._pictures: LastFew[bytes | NoPicture] = LastFew()
         self._database_thread = ThreadPoolExecutor(1, thread_name_prefix="sample")
         self._picture_thread = ThreadPoolExecutor(1, thread_name_prefix="picture")
         self._handle = QueryHandle()
@@ -72,11 +90,13 @@ class SampleReader:
         return self._details.get(number)
 
     async def detail(self, number: int) -> SampleDetail:
-        """All that the database has of a sample. Raises `StoreError`."""
+        """All that the database has of a sample. Raises `StoreError`; once closed, always `Interrupted`."""
+        if self._closed.is_set():
+            raise Interrupted("the reader is closed")
         detail = self._details.get(number)
         if detail is None:
             detail = await asyncio.get_running_loop().run_in_executor(
-                self._database_thread, read_sample, self.source, number, self._handle
+                self._database_thread, read_sample, self._source, number, self._handle
             )
             self._details.put(number, detail)
         return detail
@@ -85,6 +105,8 @@ class SampleReader:
         """The encoded picture of a sample; who stops waiting for it stops the search."""
         number = detail.row.number
         picture = self._pictures.get(number)
+        if picture is None and self._closed.is_set():
+            return NoPicture("nobody waits for it")
         if picture is None:
             unwanted = threading.Event()
             try:
@@ -119,11 +141,14 @@ class SampleReader:
         except PoolError as error:
             return NoPicture(str(error))
         except SearchCancelled:
-            return NoPicture("nobody waited for it")
+            return NoPicture("nobody waits for it")
 
     def _pool_spec(self, detail: SampleDetail) -> PoolSpec:
         """How the run read the sample's pool; by default names, where the spec can't be read."""
-        spec = self._spec()
+        try:
+            spec = self._spec()
+        except StoreError:
+            spec = None
         pools = spec.pool_specs() if spec is not None else {}
         return pools.get(_pool_name(detail.row.pool)) or PoolSpec(source=[detail.source])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
@@ -74,15 +75,9 @@ class CompletingInput(Vertical):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "choose":
             return self.is_open or parameters == (1,)
-        if action in ("hide", "complete"):
-            return self.is_open
-        return True
-
-    def set(self, text: str) -> None:
-        """Put a text there that was not typed."""
-        with self.prevent(Input.Changed):
-            self.input.value = text
-        self.action_hide()
+        if action == "complete":
+            return self._completed() is not None
+        return self.is_open if action == "hide" else True
 
     def action_choose(self, step: int) -> None:
         if not self.is_open:
@@ -96,16 +91,19 @@ class CompletingInput(Vertical):
         self.list.display = False
 
     def action_complete(self) -> None:
-        """Take what is chosen, or what all completions of a path agree on; else go on to the next field."""
-        typed = self.input.value
-        agreed = common_start(list(self._offer.texts)) if self._offer.by_start else ""
+        if (text := self._completed()) is not None:
+            self._take(text)
+
+    def _completed(self) -> str | None:
+        """What is chosen, or what all completions of a path agree on, if that is more than what was typed."""
+        if not self.is_open:
+            return None
         if self.list.highlighted is not None:
-            self._take(self._offer.texts[self.list.highlighted])
-        elif len(agreed) > len(typed):
-            self._take(agreed)
-        else:
-            self.action_hide()
-            self.screen.focus_next()
+            return self._offer.texts[self.list.highlighted]
+        agreed = common_start(list(self._offer.texts)) if self._offer.by_start else ""
+        typed = self.input.value
+        # A folder's name is complete without its slash: tab goes on to the next field.
+        return agreed if len(agreed) > len(typed) and agreed != f"{typed}/" else None
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -145,7 +143,7 @@ class CompletingInput(Vertical):
         if typed != self.input.value or not self.input.has_focus:
             return
         texts = offer.texts[:OFFERED_AT_MOST]
-        self._offer = Offer(texts, offer.by_start)
+        self._offer = offer
         self.list.clear_options()
         self.list.add_options(Option(Content(_shown(text, offer.by_start))) for text in texts)
         self.list.highlighted = 0 if opened and texts else None
@@ -155,6 +153,5 @@ class CompletingInput(Vertical):
 def _shown(text: str, by_start: bool) -> str:
     """A completion as a line; of a path only its end."""
     if by_start:
-        folder, slash, name = text.rstrip("/").rpartition("/")
-        text = text[len(folder) + len(slash) :]
+        text = re.split(r"[/:](?=[^/])", text)[-1]
     return printable(text)

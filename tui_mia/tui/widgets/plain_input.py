@@ -20,6 +20,4 @@ class PlainInput(Input):
     """One line high, without a border; the text in it stays when it gets the focus."""
 
     def __init__(self, value: str = "", placeholder: str = "") -> None:
-        super().__init__(
-            value, placeholder, compact=True, select_on_focus=False, highlighter=_Visible()
-        )
+        super().__init__(value, placeholder, compact=True, select_on_focus=False, highlighter=_Visible())

@@ -62,7 +62,8 @@ def score_lines(scores: Sequence[AttackScore], pool: str, width: int) -> list[st
     of = {score.of for score in scores}
     among = _POOLS.get(pool, printable(pool))
     count = f"{max(of):,} " if len(of) == 1 and among.endswith("s") else ""
-    return [*lines, f"rank and % below among {count}{among}"]
+    percentile = next((f"; {name}: share below" for name in ("percentile", "%") if name in lines[0]), "")
+    return [*lines, f"among {count}{among}{percentile}"]
 
 
 def probability(value: float | None) -> str:

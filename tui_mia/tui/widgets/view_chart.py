@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_BLOCKS: Final = re.compile("[█-▐]+")
 _SHORTEST_BAR: Final = 4
 _LONGEST_BAR: Final = 60
 
@@ -75,7 +77,8 @@ class ViewChart(Widget):
         return len(self._similarities)
 
     def render(self) -> Content:
-        return Content("\n".join(chart_lines(self._similarities, self.content_size.width)))
+        lines = "\n".join(chart_lines(self._similarities, self.content_size.width))
+        return Content(lines).highlight_regex(_BLOCKS, style="$primary")
 
 
 def _name(view: int) -> str:

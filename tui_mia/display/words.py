@@ -1,0 +1,46 @@
+"""What is said of a run wherever it is shown: how long, how much, how far, which model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tui_mia.runs import Progress
+
+
+def short_model(architecture: str | None, pretrained: str | None) -> str:
+    """The model's name; of a folder or file the end of its path, which tells models apart."""
+    names = [name for name in (architecture, pretrained) if name]
+    return " ".join("/".join(name.split("/")[-2:]) for name in names)
+
+
+def highest_auc(auc: Mapping[str, float]) -> str:
+    """The best of several figures, and of how many, because the best of many is the luckiest one too."""
+    if not auc:
+        return "-"
+    best = max(auc, key=lambda attack: auc[attack])
+    return f"{auc[best]:.3f} {best} of {len(auc)}"
+
+
+def duration(seconds: float) -> str:
+    """A time that a person can take in, such as 1h05m or 12s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def progress_figures(event: Progress) -> list[str]:
+    """What a progress event says in numbers, in few words each, the most telling first."""
+    parts = []
+    if event.per_second:
+        parts.append(f"{event.samples:,} at {event.per_second:,.0f}/s")
+    if event.rejects:
+        parts.append(f"{event.rejects:,} rejected")
+    if event.eta_seconds is not None:
+        parts.append(f"{duration(event.eta_seconds)} left")
+    if event.device_memory_bytes is not None:
+        parts.append(f"GPU {event.device_memory_bytes / 2**30:.1f} GB")
+    elif event.memory_bytes is not None:
+        parts.append(f"{event.memory_bytes / 2**30:.1f} GB")
+    return parts

@@ -1,0 +1,68 @@
+"""What may stand in the fields of the form: paths, open_clip's names, devices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tui_mia.tui.listing import complete_path
+from tui_mia.tui.spec_fields import SpecField
+from tui_mia.tui.widgets.completing_input import Complete, Offer
+
+LOCAL: Final = "local-dir:"
+HUB: Final = "hf-hub:"
+_DEVICES: Final = ("auto", "cpu", "cuda", "cuda:0", "cuda:1")
+
+
+class Completer:
+    """Completes the fields of a form.
+
+    `models` gives open_clip's architectures with their tags, empty while they
+    are not known; `architecture` the one that the form has now.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        models: Callable[[], Mapping[str, Sequence[str]]],
+        architecture: Callable[[], str],
+    ) -> None:
+        self._folder, self._models, self._architecture = folder, models, architecture
+
+    def of(self, field: SpecField) -> Complete | None:
+        """How a field is completed; None where nothing is known of what may stand there."""
+        ways: dict[str, Complete] = {
+            "path": self._path,
+            "architecture": self._architectures,
+            "pretrained": self._tags,
+            "device": self._devices,
+        }
+        return ways.get(field.completes or "")
+
+    async def _path(self, typed: str) -> Offer:
+        return Offer(tuple(await asyncio.to_thread(complete_path, typed, self._folder)), by_start=True)
+
+    async def _architectures(self, typed: str) -> Offer:
+        if typed.startswith(LOCAL):
+            start = typed.removeprefix(LOCAL)
+            paths = await asyncio.to_thread(complete_path, start, self._folder, lambda entry: entry.is_folder)
+            return Offer(tuple(f"{LOCAL}{path}" for path in paths), by_start=True)
+        return Offer(tuple(search([LOCAL, HUB, *self._models()], typed)))
+
+    async def _tags(self, typed: str) -> Offer:
+        if "/" in typed or typed.startswith(("~", ".")):
+            return await self._path(typed)
+        return Offer(tuple(search(self._models().get(self._architecture(), ()), typed)))
+
+    async def _devices(self, typed: str) -> Offer:
+        return Offer(tuple(search(_DEVICES, typed)))
+
+
+def search(names: Sequence[str], typed: str) -> list[str]:
+    """The names that have every word of what was typed; those that begin with it first."""
+    words = typed.casefold().split()
+    found = [name for name in names if all(word in name.casefold() for word in words)]
+    start = typed.casefold().strip()
+    return sorted(found, key=lambda name: not name.casefold().startswith(start))

@@ -1,0 +1,69 @@
+"""What is in the sources of a pool: how many pairs, the first captions, and a thumbnail."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from tui_mia.clean import printable
+from tui_mia.pools import Pair
+from tui_mia.tui.pool_sight import PoolSight
+from tui_mia.tui.widgets.picture import Picture
+
+_LABELS = {True: "member: ", False: "non-member: ", None: ""}
+
+
+class SourcePreview(Vertical):
+    """Shows a `PoolSight`; beside the form where there is room, else below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._image: bytes | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static("", classes="count", markup=False)
+        with Horizontal(classes="first"):
+            yield Picture()
+            yield Static("", classes="captions", markup=False)
+
+    def show(self, sight: PoolSight) -> None:
+        """Show what is known of the pool."""
+        text = headline(sight)
+        self.display = bool(text)
+        self.query_one(".count", Static).update(text)
+        pairs = sight.preview.pairs if sight.preview else ()
+        self.query_one(".captions", Static).update(Content("\n".join(map(_caption, pairs))))
+        image = pairs[0].image if pairs else None
+        if image != self._image:
+            self._image = image
+            self.query_one(Picture).display = image is not None
+            self.run_worker(
+                self.query_one(Picture).show(image), exclusive=True, group="thumbnail", exit_on_error=False
+            )
+
+
+def headline(sight: PoolSight) -> str:
+    """How many pairs there are, or what keeps them from being read."""
+    if sight.problem:
+        return f"! {printable(sight.problem)}"
+    if sight.preview is None:
+        return ""
+    if not sight.preview.pairs and sight.preview.rejects:
+        reason = printable(sight.preview.rejects[0].reason)
+        return f"! none of the first {len(sight.preview.rejects):,} is a pair: {reason}"
+    if sight.count is None:
+        return "counting"
+    count = sight.count
+    if count.done and not count.files:
+        return ""  # the field says that no file is there
+    number = f"{'' if count.exact else 'at most '}{count.pairs:,} pair{'s' if count.pairs != 1 else ''}"
+    files = f"{count.files:,} file{'s' if count.files != 1 else ''}"
+    rejects = len(sight.preview.rejects)
+    rejected = f"; {rejects} of the first {rejects + len(sight.preview.pairs)} rejected" if rejects else ""
+    return f"{number} in {files}{rejected}" if count.done else f"counting: {number} so far"
+
+
+def _caption(pair: Pair) -> str:
+    return f"• {_LABELS[pair.member]}{printable(pair.caption)}"
