@@ -396,9 +396,10 @@ async def test_the_history_has_what_was_run_and_examples(
         assert app.screen.query_one(OptionList).option_count == 2 + len(EXAMPLES)
         await pilot.press("down", "enter")
         await wait_until(pilot, lambda: pane.editor.text == f"SELECT '{hostile}'\nAS a")
-        assert app.focused is pane.editor
+        assert pane.editor.has_focus
         await pilot.press("ctrl+z")
         assert pane.editor.text == "SELECT 1"
+
     app = make_app(database)
     async with app.run_test() as pilot:
         pane = await bring(pilot, "sql")

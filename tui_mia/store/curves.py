@@ -21,39 +21,35 @@ _HIGHEST: Final = ", ".join(
     f"max(high) FILTER (false_positives <= round({point} * nonmembers, 6))" for point in FPR_POINTS
 )
 
-# One row a distinct score, as a threshold takes all samples of a tie or none; NaN is no score. A step is a
-# false positive count that a threshold can have, with the lowest and the highest true positive count there:
-# between the two the curve goes straight up. Of a curve with too many steps, those at the ends of equal
-# intervals of log FPR are kept.
+# The counts at a score are those of all samples with that score or a higher one, as a threshold takes all
+# samples of a tie or none. A step is a false positive count that a threshold can have, with the lowest and
+# the highest true positive count there: between the two the curve goes straight up, from one step to the
+# next it is a straight line. Of a curve with too many steps, those at the ends of equal intervals of log FPR
+# are kept. NaN is no score.
 _CURVE: Final = f"""
-    WITH levels AS (
-        SELECT score,
-               count(*) FILTER (member)::DOUBLE AS members,
-               count(*) FILTER (NOT member)::DOUBLE AS nonmembers
+    WITH thresholds AS (
+        SELECT sum(member::DOUBLE) OVER downwards AS true_positives,
+               sum((NOT member)::DOUBLE) OVER downwards AS false_positives
         FROM (SELECT number, score FROM scores
               WHERE run_id = $run_id AND attack = $attack AND NOT isnan(score))
         JOIN (SELECT number, member FROM samples
               WHERE run_id = $run_id AND pool = 'candidates' AND member IS NOT NULL) USING (number)
-        GROUP BY score
-    ),
-    thresholds AS (
-        SELECT members, nonmembers,
-               sum(members) OVER downwards AS true_positives,
-               sum(nonmembers) OVER downwards AS false_positives
-        FROM levels WINDOW downwards AS (ORDER BY score DESC)
+        WINDOW downwards AS (ORDER BY score DESC)
     ),
     steps AS MATERIALIZED (
-        SELECT false_positives, min(true_positives) AS low, max(true_positives) AS high,
-               sum(nonmembers * (2 * true_positives - members)) AS twice_the_area
+        SELECT false_positives, min(true_positives) AS low, max(true_positives) AS high
         FROM thresholds GROUP BY false_positives
     ),
-    totals AS MATERIALIZED (
-        SELECT count(*) AS steps, max(high) AS members, max(false_positives) AS nonmembers,
-               sum(twice_the_area) AS twice_the_area
-        FROM steps
+    areas AS (
+        SELECT (false_positives - lag(false_positives, 1, 0) OVER rightwards)
+               * (low + lag(high, 1, 0) OVER rightwards) AS twice_the_area
+        FROM steps WINDOW rightwards AS (ORDER BY false_positives)
     ),
-    highest AS (
-        SELECT {_HIGHEST} FROM steps, totals
+    totals AS MATERIALIZED (
+        SELECT count(*) AS steps, max(high) AS members, max(false_positives) AS nonmembers FROM steps
+    ),
+    figures AS (
+        SELECT (SELECT sum(twice_the_area) FROM areas) AS twice_the_area, {_HIGHEST} FROM steps, totals
     ),
     intervals AS (
         SELECT false_positives, low, high, CASE
@@ -66,18 +62,19 @@ _CURVE: Final = f"""
                arg_max(low, false_positives) AS low, arg_max(high, false_positives) AS high
         FROM intervals GROUP BY interval
     )
-    SELECT false_positives, low, high, members, nonmembers, twice_the_area, highest.*
-    FROM kept, totals, highest ORDER BY false_positives"""
+    SELECT false_positives, low, high, members, nonmembers, figures.*
+    FROM kept, totals, figures ORDER BY false_positives"""
 
-_GROUPED: Final = """
-    WITH grouped AS MATERIALIZED (
-        SELECT CASE WHEN pool = 'nonmembers' THEN 'known non-members'
-                    WHEN member THEN 'members' WHEN NOT member THEN 'non-members'
-                    ELSE 'candidates' END AS known,
-               score
+_GROUPED: Final = f"""
+    WITH grouped AS (
+        SELECT known, score
         FROM (SELECT number, score FROM scores
               WHERE run_id = $run_id AND attack = $attack AND score IS NOT NULL)
-        JOIN (SELECT number, pool, member FROM samples
+        JOIN (SELECT number, CASE WHEN pool = 'nonmembers' THEN {GROUPS.index("known non-members")}
+                                  WHEN member THEN {GROUPS.index("members")}
+                                  WHEN NOT member THEN {GROUPS.index("non-members")}
+                                  ELSE {GROUPS.index("candidates")} END::TINYINT AS known
+              FROM samples
               WHERE run_id = $run_id AND pool IN ('candidates', 'nonmembers')) USING (number)
     )"""
 _RANGE: Final = f"""
@@ -208,12 +205,11 @@ def score_histogram(
         width = high / bins - low / bins
         parameters = {**which, "low": low, "high": high, "width": width, "bins": bins}
         rows = connection.execute(_BINS, parameters).fetchall()
-    counts = {
-        group: np.zeros(bins, np.int64) for group in GROUPS if any(known == group for known, _, _ in rows)
-    }
+    known = {GROUPS[group] for group, _, _ in rows}
+    counts = {group: np.zeros(bins, np.int64) for group in GROUPS if group in known}
     for group, index, count in rows:
         if index is not None:
-            counts[group][index] = count
+            counts[GROUPS[group]][index] = count
     edges = np.append(low + width * np.arange(bins, dtype=np.float64), high)
     outside = sum(count for _, index, count in rows if index is None)
     return ScoreHistogram(run_id=run_id, attack=attack, edges=edges, counts=counts, outside=outside)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
@@ -130,7 +131,7 @@ class TuiMia(App[int]):
 
     def _begin(self) -> None:
         self.open_pane("runs")
-        self.run_worker(self._open_board(), exit_on_error=False)
+        self.run_worker(self._open_board, exit_on_error=False)
 
     async def _open_board(self) -> None:
         """Find the runs; then load the other panes' code, so that each opens at once."""
@@ -156,7 +157,7 @@ class TuiMia(App[int]):
 
     def open_pane(self, name: PaneName) -> None:
         """Bring a pane to the front."""
-        self._in_background(self.bring(name))
+        self._in_background(partial(self.bring, name))
 
     def action_open_pane(self, name: PaneName) -> None:
         self.open_pane(name)
@@ -187,34 +188,34 @@ class TuiMia(App[int]):
 
     def show_results(self, run_id: str) -> None:
         """Show the samples of a run."""
-        self._in_background(self._show("results", run_id))
+        self._in_background(partial(self._show, "results", run_id))
 
     def show_sample(self, run_id: str, order: SampleOrder, position: int, source: SampleSource) -> None:
         """Show one sample; `order` is what previous and next go by."""
-        self._in_background(self._show("sample", run_id, order, position, source))
+        self._in_background(partial(self._show, "sample", run_id, order, position, source))
 
     def show_plots(self, runs: list[str]) -> None:
         """Plot runs, laid over one another."""
-        self._in_background(self._show("plots", runs))
+        self._in_background(partial(self._show, "plots", runs))
 
     def edit_spec(self, spec: AuditSpec | Path) -> None:
         """Put a spec into the form of the Audit pane."""
-        self._in_background(self._show("audit", spec))
+        self._in_background(partial(self._show, "audit", spec))
 
     async def _show(self, name: PaneName, *what: object) -> None:
         pane = await self.bring(name)
         show: Callable[..., Awaitable[None]] = pane.show  # type: ignore[attr-defined]
         await show(*what)
 
-    def _in_background(self, work: Awaitable[object]) -> None:
+    def _in_background(self, work: Callable[[], Awaitable[object]]) -> None:
         async def told() -> None:
             try:
-                await work
+                await work()
             except Exception as error:
                 self.say(f"{type(error).__name__}: {error}", "error", toast=True)
                 raise
 
-        self.run_worker(told(), exit_on_error=False)
+        self.run_worker(told, exit_on_error=False)
 
     # What is said
 
@@ -245,7 +246,8 @@ class TuiMia(App[int]):
                 if self.settings.bell:
                     self.bell()
         self._live = {run.run_id for run in live}
-        self.query_one("#status", Static).update(status_line(self._board))
+        for status in self.query("#status").results(Static):  # none while the app ends
+            status.update(status_line(self._board))
 
     # Keys that work everywhere
 
@@ -381,7 +383,7 @@ def _status_parts(board: Board) -> Iterator[str]:
     live = board.live()
     if live:
         progress = live[0].state.progress if live[0].state else None
-        yield f"{progress.phase} {progress.fraction:.0%}" if progress else live[0].status
+        yield printable(f"{progress.phase} {progress.fraction:.0%}") if progress else live[0].status
     if len(live) > 1:
         yield f"+{len(live) - 1} going on"
     if queued := len(board.queued()):

@@ -106,9 +106,7 @@ def columns_for(
     """
     shown = next((attack for attack in attacks if attack.attack == sort.attack), headline(attacks))
     before = [
-        Column(
-            "#", len(str(highest_number)), lambda row: str(row.number), SampleSort(), right=True
-        ),
+        Column("#", len(str(highest_number)), lambda row: str(row.number), SampleSort(), right=True),
         Column("M", 1, member_letter, usual(SampleSort("member"))),
         Column("pool", _WIDEST_POOL, lambda row: POOL_NAMES.get(row.pool, row.pool), SampleSort("pool"))
         if wide
@@ -143,9 +141,7 @@ def p_value_text(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}" if value >= 0.0001 else f"{value:.1e}"
 
 
-def _fitting(
-    attacks: Sequence[ScoredAttack], shown: ScoredAttack | None, room: int
-) -> list[ScoredAttack]:
+def _fitting(attacks: Sequence[ScoredAttack], shown: ScoredAttack | None, room: int) -> list[ScoredAttack]:
     """The attacks that there is room for, in their order, among them the one that must be shown."""
     if shown is None or len(attacks) <= room:
         return list(attacks)

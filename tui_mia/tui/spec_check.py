@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tui_mia.spec import AuditSpec, SpecError, check_document, checkpoint_path
+from tui_mia.spec import AuditSpec, PoolName, SpecError, check_document, checkpoint_path
 from tui_mia.tui.latest import Stop
 from tui_mia.tui.spec_fields import all_groups
 
@@ -55,7 +55,29 @@ def check(question: Question, _: Stop) -> Iterator[Checked]:
     yield Checked(None if problems else spec, wrong, needed)
 
 
-def outlook(spec: AuditSpec) -> str:
+def with_pools(checked: Checked, problems: Mapping[PoolName, str]) -> Checked:
+    """What was found, and the pools whose sources are there but can't be read."""
+    of_pools = {f"pools.{name}.source": problem for name, problem in problems.items() if problem}
+    if not of_pools:
+        return checked
+    return Checked(None, {**of_pools, **checked.problems}, checked.needed)
+
+
+def in_words(checked: Checked, database: Path) -> str:
+    """What was found, in a line or two; `database` is the one that is open here."""
+    if checked.problems:
+        (key, message), *others = checked.problems.items()
+        return f"! {key}: {message}" + (f" (and {len(others)} more)" if others else "")
+    if checked.spec is None:
+        return f"still needed: {', '.join(checked.needed)}"
+    here = database.absolute()
+    elsewhere = Path(checked.spec.output.database) != here
+    parts = ["ready, f5 runs it.", _outlook(checked.spec)]
+    parts.append(f"A run from here goes to {here}, which is open." if elsewhere else "")
+    return " ".join(filter(None, parts))
+
+
+def _outlook(spec: AuditSpec) -> str:
     """What an audit will lack, in a few words; empty where it lacks nothing."""
     if spec.pools.nonmembers is not None:
         return ""

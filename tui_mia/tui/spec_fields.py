@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tui_mia.spec import ATTACK_ENTRY_POINTS, AttacksSpec, AuditSpec, PoolsSpec
+from tui_mia.spec import ATTACK_ENTRY_POINTS, AttacksSpec, AuditSpec, PoolName, PoolsSpec
 
 Completes: TypeAlias = Literal["architecture", "pretrained", "device", "path"]
 
@@ -77,6 +77,15 @@ class Section:
     title: str
     help: str
     groups: tuple[Group, ...]
+
+    @property
+    def pool(self) -> PoolName | None:
+        """The pool that this is, if it is one."""
+        return next((name for name in get_args(PoolName) if self.key == f"pools.{name}"), None)
+
+    def has(self, key: str) -> bool:
+        """Whether a key belongs into this section."""
+        return f"{key}.".startswith(f"{self.key}.")
 
 
 @cache

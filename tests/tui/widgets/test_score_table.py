@@ -14,9 +14,9 @@ LOSS = AttackScore("loss", -3.12345, None, None, 2000, 2000, 0.0)
 
 def test_with_room_everything_is_said_in_full() -> None:
     assert score_lines([CSA, LOSS], "candidates", 90) == [
-        "attack    score            rank   percentile   p-value   q-value",
-        "csa      0.3124     12 of 2,000         99.4     0.012      4e-4",
-        "loss     -3.123  2,000 of 2,000          0.0         -         -",
+        "attack    score             rank   percentile   p-value   q-value",
+        "csa      0.3124      12 of 2,000         99.4     0.012      4e-4",
+        "loss     -3.123   2,000 of 2,000          0.0         -         -",
         "among 2,000 candidates; percentile: share below",
     ]
 
@@ -42,7 +42,7 @@ def test_lines_are_aligned_and_fit_as_well_as_they_can(width: int) -> None:
 
 def test_names_from_outside_are_shortened_and_shown_not_obeyed() -> None:
     name = "\x1b]2;PWNED" + "界" * 30
-    header, row, _ = score_lines([replace(CSA, attack=name)], "candidates", 90)
+    _, row, _ = score_lines([replace(CSA, attack=name)], "candidates", 90)
     assert row.startswith("\\x1b]2;PWNED界")
     assert "…" in row
     assert "\x1b" not in row

@@ -12,10 +12,10 @@ from tui_mia.tui.widgets.view_chart import ViewChart, bar, chart_lines
 
 def test_every_view_has_a_line_with_its_cosine_and_how_far_that_is_from_the_plain_one() -> None:
     assert chart_lines([0.5, 0.25, 1.0], 36) == [
-        "plain  ███████          0.5000",
-        "view 1 ███▌             0.2500 -0.2500",
-        "view 2 ██████████████   1.0000 +0.5000",
-    ] or chart_lines([0.5, 0.25, 1.0], 36)[0].startswith("plain  █")
+        "plain  ███████        0.5000",
+        "view 1 ███▌           0.2500 -0.2500",
+        "view 2 ██████████████ 1.0000 +0.5000",
+    ]
 
 
 @pytest.mark.parametrize(

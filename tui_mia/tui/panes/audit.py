@@ -1,17 +1,16 @@
-"""The form in which an audit is set up: every key of the spec, checked as it is typed."""
+"""The pane in which an audit is set up: a form, checked as it is typed, and what is done with it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, ClassVar, cast, get_args
+from typing import Any, ClassVar, get_args
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Horizontal
-from textual.widgets import OptionList, Static
+from textual.widgets import Static
 
 from tui_mia.architectures import ArchitecturesError, architectures
 from tui_mia.clean import printable
@@ -23,16 +22,12 @@ from tui_mia.tui.draft import Draft, saved_paths, typed_paths
 from tui_mia.tui.latest import Latest
 from tui_mia.tui.pane import Pane
 from tui_mia.tui.pool_sight import PoolQuestion, PoolSight, look
-from tui_mia.tui.spec_check import Checked, Models, Question, check, outlook
-from tui_mia.tui.spec_fields import Section, sections
-from tui_mia.tui.widgets.field_row import FieldRow
+from tui_mia.tui.spec_check import Checked, Models, Question, check, in_words, with_pools
 from tui_mia.tui.widgets.pick_path import PickPath
 from tui_mia.tui.widgets.save_spec import SaveSpec
-from tui_mia.tui.widgets.section_form import GroupForm, SectionForm
-from tui_mia.tui.widgets.section_list import SectionList, SectionSight
+from tui_mia.tui.widgets.section_list import SectionList
 from tui_mia.tui.widgets.show_command import ShowCommand
-from tui_mia.tui.widgets.source_preview import SourcePreview
-from tui_mia.tui.widgets.tick import Tick
+from tui_mia.tui.widgets.spec_form import SpecForm
 
 SETTLE_SECONDS = 0.15
 POOLS: tuple[PoolName, ...] = get_args(PoolName)
@@ -61,45 +56,31 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         Binding("f6", "command", "Command", tooltip="Show the command line", id="audit.command"),
         Binding("f4,ctrl+o", "pick", "Pick file", key_display="f4", id="audit.pick"),
         Binding("ctrl+n", "new", "Begin a new audit", show=False, id="audit.new"),
-        Binding("pagedown", "section(1)", "Next section", show=False, id="audit.page-down"),
-        Binding("pageup", "section(-1)", "Previous section", show=False, id="audit.page-up"),
-        Binding("tab", "walk", "Next field", show=False, id="audit.walk"),
-        Binding("escape", "leave", "Back to the list of sections", show=False, id="audit.leave"),
     ]
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._folder = Path.cwd()
-        self._draft, self._path = Draft(), cast("Path | None", None)
-        self._saved = self._draft.document()
+        self._path: Path | None = None
+        self._saved = Draft().document()
         self._models: Models = {}
         self._checked: Checked | None = None
-        self._sights: dict[PoolName, PoolSight] = {name: PoolSight() for name in POOLS}
+        self._sights: dict[PoolName, PoolSight] = {}
         self._asked: dict[PoolName, PoolQuestion] = {}
         self._checking = Latest(check, lambda _, checked: self._take(checked), SETTLE_SECONDS)
         self._looking = {name: Latest(look, self._see, SETTLE_SECONDS) for name in POOLS}
-        self._completer = Completer(self._folder, lambda: self._models, self._architecture)
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="audit-body"):
-            yield SectionList([SectionSight(section.title, "unused") for section in sections()])
-            for number, section in enumerate(sections()):
-                pool = section.key.startswith("pools.")
-                with Container(classes="section -pool" if pool else "section") as container:
-                    container.display = number == 0
-                    yield SectionForm(section, self._draft, self._completer.of)
-                    if pool:
-                        yield SourcePreview()
+        yield SpecForm(Completer(self._folder, lambda: self._models, self._architecture).of)
         yield Static("", id="audit-help", markup=False)
         yield Static("", id="audit-state", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one(SectionList).highlighted = 0
         self._in_background(self._checking.run())
         for looking in self._looking.values():
             self._in_background(looking.run())
         self._in_background(self._ask_for_models())
-        self._changed()
+        self._have_checked()
 
     def focus_first(self) -> None:
         self.query_one(SectionList).focus()
@@ -109,84 +90,20 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         if await self._may_be_replaced():
             await self._load(spec)
 
-    # Moving about
-
-    @on(OptionList.OptionHighlighted, "SectionList")
-    def _section_chosen(self, event: OptionList.OptionHighlighted) -> None:
-        for number, container in enumerate(self.query(".section")):
-            container.display = number == event.option_index
-        self._tell_help()
-
-    @on(OptionList.OptionSelected, "SectionList")
-    def _section_entered(self) -> None:
-        self._form().focus_first()
-
-    @on(FieldRow.Entered)
-    def action_walk(self) -> None:
-        """The next field; after the last one of a section, the first one of the next."""
-        chain = [widget for widget in self.screen.focus_chain if self._form() in widget.ancestors]
-        if chain and chain[-1] is self.app.focused:
-            self.action_section(1)
-        else:
-            self.screen.focus_next()
-
-    def action_leave(self) -> None:
-        self.query_one(SectionList).focus()
-
-    def action_section(self, step: int) -> None:
-        """Another section, with the cursor in its first field where it was in one."""
-        listing = self.query_one(SectionList)
-        number = (listing.highlighted or 0) + step
-        if 0 <= number < len(sections()):
-            inside = not listing.has_focus
-            listing.highlighted = number
-            if inside:
-                self.call_after_refresh(self._form().focus_first)
+    @property
+    def form(self) -> SpecForm:
+        return self.query_one(SpecForm)
 
     @on(events.DescendantFocus)
     def _tell_help(self) -> None:
-        self.query_one("#audit-help", Static).update(self._help_text())
-
-    def _help_text(self) -> str:
-        focused = self.app.focused
-        for node in focused.ancestors_with_self if focused else ():
-            if isinstance(node, FieldRow):
-                default = f" By default {node.field.default}." if node.field.default else ""
-                return f"{node.field.name}: {node.field.help}{default}"
-            if isinstance(node, Tick) and isinstance(node.parent, GroupForm):
-                return node.parent.group.help
-        return "enter goes into the section, escape comes back; tab walks through the fields"
-
-    def _section(self) -> Section:
-        return sections()[self.query_one(SectionList).highlighted or 0]
-
-    def _form(self, key: str | None = None) -> SectionForm:
-        key = key or self._section().key
-        return next(form for form in self.query(SectionForm) if form.section.key == key)
+        self.query_one("#audit-help", Static).update(self.form.help_text())
 
     # What is typed, and what comes of it
 
-    @on(FieldRow.Changed)
-    def _typed(self, event: FieldRow.Changed) -> None:
-        field, values = event.row.field, event.row.values
-        shown = [text or field.default for text in self._draft.texts(field)] if field.choices else []
-        if values != shown:
-            self._draft.write(field, values)
-            # Whoever names the source of a pool wants to use it.
-            if any(values) and not self._draft.is_on(field.table):
-                self._draft.switch(field.table, True)
-                for group in self._form().query(GroupForm):
-                    group.tick(self._draft.is_on(group.group.table))
-            self._changed()
-
-    @on(GroupForm.Switched)
-    def _switched(self, event: GroupForm.Switched) -> None:
-        self._draft.switch(event.form.group.table, event.taken_in)
-        self._changed()
-
-    def _changed(self) -> None:
-        """Have the draft checked, and the pools that are not what they were looked at."""
-        document = self._draft.document()
+    @on(SpecForm.Changed)
+    def _have_checked(self) -> None:
+        """Have the draft checked, and looked at what its pools have where that may have changed."""
+        document = self.form.draft.document()
         self._checked = None
         self._checking.ask(Question(document, self._folder, self.tui.database, self._models))
         for name in POOLS:
@@ -198,56 +115,33 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
 
     def _take(self, checked: Checked) -> None:
         self._checked = checked
-        for form in self.query(SectionForm):
-            form.tell(checked.problems)
         self._tell_state()
 
     def _see(self, question: PoolQuestion, sight: PoolSight) -> None:
         self._sights[question.name] = sight
-        form = self._form(f"pools.{question.name}")
-        assert form.parent is not None
-        form.parent.query_one(SourcePreview).show(sight)
+        self.form.see(question.name, sight)
         self._tell_state()
 
     def _tell_state(self) -> None:
-        self.query_one("#audit-state", Static).update(printable(self._state()))
-        self.query_one(SectionList).show([self._sight(section) for section in sections()])
+        words = "checking"
+        if found := self._found:
+            self.form.tell(found)
+            words = in_words(found, self.tui.database)
+        name = "" if self._path is None else f"{self._relative(self._path)}: "
+        self.query_one("#audit-state", Static).update(printable(name + words))
 
-    def _state(self) -> str:
-        checked = self._checked
-        name = "" if self._path is None else f"{self._path.name}: "
-        if checked is None:
-            return f"{name}checking"
-        if checked.problems:
-            (key, message), *others = checked.problems.items()
-            more = f" (and {len(others)} more)" if others else ""
-            return f"! {key}: {message}{more}"
-        if checked.spec is None:
-            return f"{name}still needed: {', '.join(checked.needed)}"
-        return (
-            f"{name}ready, f5 runs it. {outlook(checked.spec)}{self._other_database(checked.spec)}".rstrip()
-        )
+    @property
+    def _found(self) -> Checked | None:
+        """What is known of the draft as it is now."""
+        problems = {name: sight.problem for name, sight in self._sights.items()}
+        return None if self._checked is None else with_pools(self._checked, problems)
 
-    def _other_database(self, spec: AuditSpec) -> str:
-        here = self.tui.database.absolute()
-        return "" if Path(spec.output.database) == here else f" Its scores go to {here}, which is open here."
-
-    def _sight(self, section: Section) -> SectionSight:
-        """What the list says of a section."""
-        form, checked = self._form(section.key), self._checked
-        detail = ""
-        if section.key.startswith("pools."):
-            count = self._sights[cast(PoolName, section.key.removeprefix("pools."))].count
-            detail = f"{count.pairs:,}" if count and count.files and self._draft.is_on(section.key) else ""
-        if checked and any(form.has(key) for key in checked.problems):
-            return SectionSight(section.title, "wrong", detail)
-        if checked and any(form.has(key) for key in checked.needed):
-            return SectionSight(section.title, "needed", detail)
-        used = any(self._draft.is_on(group.table) for group in section.groups)
-        return SectionSight(section.title, "right" if used else "unused", detail)
+    def _relative(self, path: Path) -> str:
+        """A path as someone in this folder would write it."""
+        return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path)
 
     def _architecture(self) -> str:
-        return str(self._draft.document()["model"].get("architecture", ""))
+        return str(self.form.draft.document()["model"].get("architecture", ""))
 
     async def _ask_for_models(self) -> None:
         try:
@@ -255,7 +149,7 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         except ArchitecturesError as error:
             self.tui.say(f"the names of models can't be offered: {error}", "warning")
         else:
-            self._changed()
+            self._have_checked()
 
     # Actions
 
@@ -291,25 +185,18 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         self._in_background(self._pick())
 
     async def _spec_or_what_is_wrong(self, complaint: str) -> AuditSpec | None:
-        question = Question(self._draft.document(), self._folder, self.tui.database, self._models)
+        question = Question(self.form.draft.document(), self._folder, self.tui.database, self._models)
         self._take(await asyncio.to_thread(lambda: next(check(question, lambda: False))))
-        assert self._checked is not None
-        if self._checked.spec is None:
-            self._go_to(next(iter([*self._checked.problems, *self._checked.needed])))
-            self.tui.say(f"{complaint}: {self._state()}", "warning", toast=True)
-        return self._checked.spec
-
-    def _go_to(self, key: str) -> None:
-        for number, section in enumerate(sections()):
-            form = self._form(section.key)
-            if form.has(key):
-                self.query_one(SectionList).highlighted = number
-                row = form.row(key)
-                self.call_after_refresh(row.focus_line if row else form.focus_first)
+        found = self._found
+        assert found is not None
+        if found.spec is None:
+            await self.form.go_to(next(iter([*found.problems, *found.needed])))
+            self.tui.say(f"{complaint}: {in_words(found, self.tui.database)}", "warning", toast=True)
+        return found.spec
 
     async def _pick(self) -> None:
         """Put a path that is picked into the field with the cursor."""
-        row = next((row for row in self.query(FieldRow) if row.has_focus_within), None)
+        row = self.form.focused_row
         if row is None or row.field.completes not in ("path", "architecture", "pretrained"):
             self.tui.say("f4 picks for a field that holds a file or a folder", "warning", toast=True)
             return
@@ -352,27 +239,23 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
 
     async def _put(self, draft: Draft, path: Path | None) -> None:
         """Show another draft."""
-        self._draft, self._path, self._saved = draft, path, draft.document()
-        for form in self.query(SectionForm):
-            await form.show(draft)
-        self._changed()
+        self._path, self._saved = path, draft.document()
+        await self.form.show(draft)
 
     async def _may_be_replaced(self) -> bool:
         """Whether what was typed is saved, or may be lost."""
-        if self._draft.document() == self._saved:
+        if self.form.draft.document() == self._saved:
             return True
         question = Confirm("What was typed has not been saved.", "Drop it", "Keep it")
         answer: bool | None = await self.app.push_screen_wait(question)
         return bool(answer)
 
     async def _save(self) -> None:
-        proposed = self._path or self._folder / "audit.toml"
-        below = proposed.is_relative_to(self._folder)
-        shown = proposed.relative_to(self._folder) if below else proposed
-        path = await self.app.push_screen_wait(SaveSpec(str(shown)))
+        proposed = self._relative(self._path) if self._path else "audit.toml"
+        path = await self.app.push_screen_wait(SaveSpec(proposed))
         if path is None:
             return
-        path, document = self._folder / path, self._draft.document()
+        path, document = self._folder / path, self.form.draft.document()
         try:
             await asyncio.to_thread(lambda: write_document(saved_paths(document, self._folder, path), path))
         except (OSError, UnicodeEncodeError) as error:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,29 +16,19 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from tui_mia.clean import printable
 from tui_mia.spec import AuditSpec
 from tui_mia.store import Interrupted, SampleDetail, SampleOrder, SampleSource, StoreError
 from tui_mia.tui.dialogs import AskPath, shown
 from tui_mia.tui.pane import Pane
 from tui_mia.tui.sample_reader import LastFew, NoPicture, SampleReader, stored_spec
+from tui_mia.tui.sample_texts import file_name, heading, metadata_lines, origin, readable
 from tui_mia.tui.widgets.picture import Drawing, Picture
 from tui_mia.tui.widgets.score_table import ScoreTable
 from tui_mia.tui.widgets.view_chart import ViewChart
 
 NOTHING_CHOSEN: Final = "No sample is chosen. Choose one in Results (key 3) with enter."
 
-_LONGEST_TEXT: Final = 20_000
 _SECONDS_BEFORE_SAYING_SO: Final = 0.3
-_SIGNATURES: Final = {
-    b"\xff\xd8\xff": ".jpg",
-    b"\x89PNG": ".png",
-    b"RIFF": ".webp",
-    b"GIF8": ".gif",
-    b"BM": ".bmp",
-    b"II*\0": ".tiff",
-    b"MM\0*": ".tiff",
-}
 
 
 @dataclass(frozen=True)
@@ -80,8 +68,8 @@ run read; where that is gone or holds another picture by now, the pane says so.
 """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n,j,l,right", "step(1)", "Next", key_display="n", id="sample.next"),
-        Binding("p,k,h,left", "step(-1)", "Previous", key_display="p", id="sample.previous"),
+        Binding("n,j,l,right", "step(1)", "Next", id="sample.next"),
+        Binding("p,k,h,left", "step(-1)", "Previous", id="sample.previous"),
         Binding("g,home", "go(0)", "First of the order", show=False, id="sample.first"),
         Binding("G,end", "go(-1)", "Last of the order", show=False, id="sample.last"),
         Binding("v", "more", "Views", tooltip="Views, metadata and source, or back", id="sample.more"),
@@ -94,9 +82,7 @@ run read; where that is gone or holds another picture by now, the pane says so.
             tooltip="Write the picture to a file",
             id="sample.write-picture",
         ),
-        Binding(
-            "escape,enter", "back", "Results", tooltip="Back to Results", key_display="esc", id="sample.back"
-        ),
+        Binding("escape,enter", "back", "Results", tooltip="Back to Results", id="sample.back"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
@@ -338,63 +324,12 @@ run read; where that is gone or holds another picture by now, the pane says so.
         self.query_one(ScoreTable).show(detail.scores, detail.row.pool)
         self.query_one(ViewChart).show(detail.similarities)
         self.query_one("#sample-metadata", Static).update(Content(metadata_lines(detail.metadata)))
-        self.query_one("#sample-source", Static).update(Content(printable(_cut(detail.source))))
+        self.query_one("#sample-source", Static).update(Content(readable(detail.source)))
         for text in self.query(SampleText):
             text.scroll_home(animate=False)
 
     def _say_that_it_takes_time(self) -> None:
         self.query_one(Picture).say("looking for the picture …")
-
-
-def heading(detail: SampleDetail, shown_position: int, wanted: int, count: int) -> str:
-    """Which sample it is, where it is in the order, and what is known of its membership."""
-    place = f"{shown_position + 1:,}" + (f" → {wanted + 1:,}" if wanted != shown_position else "")
-    row = detail.row
-    known = {True: "member", False: "non-member", None: "membership unknown"}[row.member]
-    pool = {"nonmembers": "known non-members"}.get(row.pool, row.pool)
-    return f"{place} of {count:,}   #{row.number}   {printable(pool)}   {known}"
-
-
-def origin(detail: SampleDetail) -> str:
-    """Where a sample came from, in short."""
-    size = f"{detail.width:,} x {detail.height:,} pixels, " if detail.width and detail.height else ""
-    lines = [f"key {detail.row.key}", f"{size}in {Path(detail.source).name}", detail.row.sample_id]
-    return "\n".join(printable(_cut(line)) for line in lines)
-
-
-def metadata_lines(metadata: str | None) -> str:
-    """Metadata as a line for each field; as it is where it is no JSON object."""
-    if not metadata:
-        return "none"
-    try:
-        fields = json.loads(metadata)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        return readable(metadata)
-    lines = (f"{name}: {_plain(value)}" for name, value in fields.items())
-    return _cut("\n".join(printable(line) for line in lines))
-
-
-def readable(text: str) -> str:
-    """Text from outside with its lines, safe to show, and cut where it would take too long to show."""
-    return shown(_cut(text))
-
-
-def file_name(key: str, image: bytes) -> str:
-    """A harmless name for a picture, with the ending of its format."""
-    stem = re.sub(r"[^\w.-]+", "_", key.rsplit("/", 1)[-1])[:80].strip("._-") or "picture"
-    ending = next((ending for start, ending in _SIGNATURES.items() if image.startswith(start)), ".bin")
-    return stem + ending
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _cut(text: str) -> str:
-    more = len(text) - _LONGEST_TEXT
-    return text if more <= 0 else f"{text[:_LONGEST_TEXT]} … and {more:,} more characters"
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -32,6 +32,7 @@ from tui_mia.tui.widgets.sql_editor import SqlEditor
 Found = TypeVar("Found")
 
 SECONDS_BETWEEN_LOOKS: Final = 0.1
+LONGEST_LISTED: Final = 120
 EXPORT_SUFFIXES: Final = (".csv", ".parquet", ".json")
 _TABLES: Final = """
     SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal
@@ -55,7 +56,6 @@ full, and `y` copies it.
             "f5,ctrl+r,ctrl+j",
             "run",
             "Run",
-            key_display="f5",
             tooltip="Run the query",
             priority=True,
             id="sql.run",
@@ -187,7 +187,7 @@ full, and `y` copies it.
 
     async def action_history(self) -> None:
         queries = await self._files(lambda: asyncio.to_thread(read_history)) or []
-        options = [("", " ".join(sql.split()), sql) for sql in queries]
+        options = [("", in_one_line(sql), sql) for sql in queries]
         options += [("", f"example: {title}", sql) for title, sql in EXAMPLES.items()]
         question = "Queries that were run, the newest first" if queries else "Queries to begin with"
         self.app.push_screen(Choose(question, options), self._take)
@@ -314,6 +314,12 @@ full, and `y` copies it.
         if self.table.row_count:
             row = self.table.answer.rows[self.table.cursor_row]
             await self.tui.copy("\t".join(map(as_text, row)), "the row, with tabs between its values")
+
+
+def in_one_line(sql: str) -> str:
+    """The beginning of a query, for a list of queries."""
+    line = " ".join(sql.split())
+    return line if len(line) <= LONGEST_LISTED else f"{line[:LONGEST_LISTED]}…"
 
 
 def identifier(name: str) -> str:

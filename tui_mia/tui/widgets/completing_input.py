@@ -153,5 +153,5 @@ class CompletingInput(Vertical):
 def _shown(text: str, by_start: bool) -> str:
     """A completion as a line; of a path only its end."""
     if by_start:
-        text = re.split(r"[/:](?=[^/])", text)[-1]
+        text = re.split(r"^local-dir:|/(?=[^/])", text)[-1]
     return printable(text)

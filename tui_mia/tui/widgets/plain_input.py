@@ -10,7 +10,7 @@ from tui_mia.clean import printable
 
 
 class _Visible(Highlighter):
-    """Puts a mark in place of each hidden character, so that the cursor stays where it belongs."""
+    """Puts a mark in place of each hidden character, so that the cursor stays about where it belongs."""
 
     def highlight(self, text: Text) -> None:
         text.plain = "".join(char if printable(char) == char else "\ufffd" for char in text.plain)

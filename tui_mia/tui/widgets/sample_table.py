@@ -109,6 +109,11 @@ class SampleTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.cursor = 0
         self.refresh()
 
+    def go_to(self, position: int) -> None:
+        """Put the cursor on a row, and the row into the middle."""
+        self.cursor = position
+        self.scroll_to(y=max(0, min(position - self._page // 2, len(self.order) - self._page)), animate=False)
+
     def forget(self) -> None:
         """Another run: nothing that is at hand or marked belongs to it."""
         self.rows, self.marked = SampleRows(), set()
@@ -132,11 +137,11 @@ class SampleTable(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def _page(self) -> int:
         """How many rows are seen at once."""
-        return max(1, self.size.height - 1)
+        return max(1, self.scrollable_content_region.height - 1)
 
     @property
     def _width(self) -> int:
-        return max(1, self.size.width)
+        return max(1, self.scrollable_content_region.width)
 
     def validate_cursor(self, cursor: int) -> int:
         return min(max(0, cursor), max(0, len(self.order) - 1))

@@ -85,14 +85,10 @@ class SectionForm(VerticalScroll, can_focus=False):
         at_fields = {row.field.key for row in self.query(FieldRow)}
         for row in self.query(FieldRow):
             row.tell(problems.get(row.field.key, ""))
-        others = [text for key, text in problems.items() if key not in at_fields and self.has(key)]
+        others = [text for key, text in problems.items() if key not in at_fields and self.section.has(key)]
         label = self.query_one(".section-problem", Label)
         label.update(f"! {printable(others[0])}" if others else "")
         label.display = bool(others)
-
-    def has(self, key: str) -> bool:
-        """Whether a key belongs into this section."""
-        return f"{key}.".startswith(f"{self.section.key}.")
 
     def row(self, key: str) -> FieldRow | None:
         """The field of a key, if it is here."""

@@ -25,8 +25,8 @@ class SourcePreview(Vertical):
     def compose(self) -> ComposeResult:
         yield Static("", classes="count", markup=False)
         with Horizontal(classes="first"):
-            yield Picture()
             yield Static("", classes="captions", markup=False)
+            yield Picture()
 
     def show(self, sight: PoolSight) -> None:
         """Show what is known of the pool."""
@@ -45,14 +45,12 @@ class SourcePreview(Vertical):
 
 
 def headline(sight: PoolSight) -> str:
-    """How many pairs there are, or what keeps them from being read."""
-    if sight.problem:
-        return f"! {printable(sight.problem)}"
-    if sight.preview is None:
-        return ""
+    """How many pairs there are, or why what is there is none."""
+    if sight.problem or sight.preview is None:
+        return ""  # the field says what is wrong
     if not sight.preview.pairs and sight.preview.rejects:
-        reason = printable(sight.preview.rejects[0].reason)
-        return f"! none of the first {len(sight.preview.rejects):,} is a pair: {reason}"
+        number, reason = len(sight.preview.rejects), printable(sight.preview.rejects[0].reason)
+        return f"! {f'none of the first {number} is' if number > 1 else 'not'} a pair: {reason}"
     if sight.count is None:
         return "counting"
     count = sight.count

@@ -1,0 +1,148 @@
+"""Times how the terminal app opens, in a terminal of its own, and what it costs to leave it open.
+
+    python benchmarks/paint.py
+    python benchmarks/paint.py --db audits.duckdb --size 160x50 --rounds 9
+
+Each round starts a bare `python -c pass`, `tui-mia --help` and the app in turn,
+so that what else the machine is doing hits all three. First paint is when the
+names of the panes have come out of the terminal, runs shown when the newest
+run's id has. Without `--db` a database with one run of 20,000 samples is made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import pty
+import re
+import select
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from million import make_database
+
+from tui_mia.store import list_runs
+
+ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_])"
+)
+APP = [sys.executable, "-m", "tui_mia"]
+LONGEST_SECONDS = 60.0
+SETTLING_SECONDS = 3.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--db", type=Path)
+    parser.add_argument("--size", default="80x24")
+    parser.add_argument("--rounds", type=int, default=5, help="after one that fills the caches")
+    parser.add_argument("--idle-seconds", type=float, default=20.0)
+    arguments = parser.parse_args()
+    columns, rows = map(int, arguments.size.split("x"))
+    with tempfile.TemporaryDirectory() as name:
+        database = arguments.db or Path(name) / "paint.duckdb"
+        if arguments.db is None:
+            make_database(database, 20_000)
+        measure(database, (columns, rows), arguments.rounds, arguments.idle_seconds)
+
+
+def measure(database: Path, size: tuple[int, int], rounds: int, idle_seconds: float) -> None:
+    run_id = list_runs(database)[0].run.run_id
+    times: dict[str, list[float]] = {"python": [], "help": [], "paint": [], "runs": []}
+    for number in range(rounds + 1):
+        python = seconds_of([sys.executable, "-c", "pass"])
+        told = seconds_of([*APP, "--help"])
+        with Terminal([*APP, "--db", str(database)], size) as app:
+            paint = app.seconds_until("Audit", "Results", "Log")
+            runs = app.seconds_until(run_id)
+            if number == rounds:
+                app.watch(SETTLING_SECONDS)
+                idle_percent, idle_bytes, megabytes = app.watch(idle_seconds)
+        if number:  # the first round fills the caches
+            for key, value in zip(times, (python, told, paint, runs), strict=True):
+                times[key].append(value)
+    median = {key: statistics.median(values) for key, values in times.items()}
+    print(f"python -c pass       {median['python']:6.3f} s")
+    print(f"tui-mia --help       {median['help']:6.3f} s  {median['help'] / median['python']:5.1f} x python")
+    for key, name in (("paint", "app, first paint"), ("runs", "app, runs shown")):
+        ratios = (
+            f"{median[key] / median['python']:5.1f} x python  {median[key] / median['help']:4.2f} x --help"
+        )
+        print(f"{name:20} {median[key]:6.3f} s  {ratios}  (longest {max(times[key]):.3f} s)")
+    idle = f"{idle_percent:6.2f} % of a core over {idle_seconds:.0f} s, {idle_bytes:,} bytes to the terminal"
+    print(f"app, idle            {idle}")
+    print(f"app, memory          {megabytes:6.0f} MB")
+
+
+def seconds_of(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    return time.perf_counter() - began
+
+
+class Terminal:
+    """A program in a pseudo-terminal whose output is read as it comes."""
+
+    def __init__(self, command: list[str], size: tuple[int, int]) -> None:
+        self._screen, inner = pty.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        for name in ("TMUX", "NO_COLOR", "COLUMNS", "LINES"):
+            environment.pop(name, None)
+        self._came = ""
+        self._began = time.perf_counter()
+        self._process = subprocess.Popen(
+            command, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True
+        )
+        os.close(inner)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.write(self._screen, b"q")
+        self._read_until(lambda: self._process.poll() is not None)
+        os.close(self._screen)
+        if self._process.returncode:
+            raise SystemExit(f"the app ended with exit code {self._process.returncode}")
+
+    def seconds_until(self, *texts: str) -> float:
+        """From the start until all of the texts have come."""
+        self._read_until(lambda: all(text in ESCAPES.sub("", self._came) for text in texts))
+        return time.perf_counter() - self._began
+
+    def watch(self, seconds: float) -> tuple[float, int, float]:
+        """Leave it alone, and say per cent of a core, bytes that came and megabytes of memory."""
+        process = psutil.Process(self._process.pid)
+        before, came, began = process.cpu_times(), len(self._came), time.perf_counter()
+        self._read_until(lambda: time.perf_counter() - began >= seconds)
+        after = process.cpu_times()
+        busy = after.user + after.system - before.user - before.system
+        megabytes = process.memory_info().rss / 1e6
+        return 100 * busy / (time.perf_counter() - began), len(self._came) - came, megabytes
+
+    def _read_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.perf_counter() + LONGEST_SECONDS
+        while not condition():
+            if time.perf_counter() > deadline:
+                raise SystemExit(f"that never came; the last of what did:\n{self._came[-2000:]!r}")
+            if select.select([self._screen], [], [], 0.02)[0]:
+                try:
+                    self._came += os.read(self._screen, 65536).decode("utf-8", "replace")
+                except OSError:  # the program has gone, and its end of the terminal with it
+                    self._process.wait(LONGEST_SECONDS)
+
+
+if __name__ == "__main__":
+    main()
