@@ -16,6 +16,7 @@ import fcntl
 import os
 import pty
 import re
+import resource
 import select
 import statistics
 import struct
@@ -25,6 +26,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -57,38 +59,44 @@ def main() -> None:
         measure(database, (columns, rows), arguments.rounds, arguments.idle_seconds)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Seconds by the clock, and seconds of a core, which do not grow when others use the machine."""
+
+    wall: float
+    cpu: float
+
+
 def measure(database: Path, size: tuple[int, int], rounds: int, idle_seconds: float) -> None:
     run_id = list_runs(database)[0].run.run_id
-    times: dict[str, list[float]] = {"python": [], "help": [], "paint": [], "runs": []}
+    taken: list[tuple[Taken, Taken, Taken, Taken]] = []
     for number in range(rounds + 1):
-        python = seconds_of([sys.executable, "-c", "pass"])
-        told = seconds_of([*APP, "--help"])
+        bare = time_of([sys.executable, "-c", "pass"])
+        told = time_of([*APP, "--help"])
         with Terminal([*APP, "--db", str(database)], size) as app:
-            paint = app.seconds_until("Audit", "Results", "Log")
-            runs = app.seconds_until(run_id)
+            taken.append((bare, told, app.until("Audit", "Results", "Log"), app.until(run_id)))
             if number == rounds:
                 app.watch(SETTLING_SECONDS)
-                idle_percent, idle_bytes, megabytes = app.watch(idle_seconds)
-        if number:  # the first round fills the caches
-            for key, value in zip(times, (python, told, paint, runs), strict=True):
-                times[key].append(value)
-    median = {key: statistics.median(values) for key, values in times.items()}
-    print(f"python -c pass       {median['python']:6.3f} s")
-    print(f"tui-mia --help       {median['help']:6.3f} s  {median['help'] / median['python']:5.1f} x python")
-    for key, name in (("paint", "app, first paint"), ("runs", "app, runs shown")):
-        ratios = (
-            f"{median[key] / median['python']:5.1f} x python  {median[key] / median['help']:4.2f} x --help"
-        )
-        print(f"{name:20} {median[key]:6.3f} s  {ratios}  (longest {max(times[key]):.3f} s)")
-    idle = f"{idle_percent:6.2f} % of a core over {idle_seconds:.0f} s, {idle_bytes:,} bytes to the terminal"
-    print(f"app, idle            {idle}")
-    print(f"app, memory          {megabytes:6.0f} MB")
+                idle = app.watch(idle_seconds)
+    names = ("python -c pass", "tui-mia --help", "app, first paint", "app, runs shown")
+    # Without the first round, which fills the caches.
+    columns = dict(zip(names, zip(*taken[1:], strict=True), strict=True))
+    median = {name: statistics.median(each.wall for each in column) for name, column in columns.items()}
+    print(f"median of {rounds}       seconds  longest  of a core  x python  x --help")
+    for name, column in columns.items():
+        longest, cpu = max(each.wall for each in column), statistics.median(each.cpu for each in column)
+        python, told = (median[name] / median[other] for other in names[:2])
+        print(f"{name:17} {median[name]:7.3f}  {longest:7.3f}  {cpu:9.3f}  {python:8.1f}  {told:8.2f}")
+    percent, came, megabytes = idle
+    print(f"app, idle         {percent:.2f} % of a core over {idle_seconds:.0f} s")
+    print(f"                  {came:,} bytes to the terminal, {megabytes:.0f} MB")
 
 
-def seconds_of(command: list[str]) -> float:
-    began = time.perf_counter()
+def time_of(command: list[str]) -> Taken:
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
-    return time.perf_counter() - began
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Taken(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 class Terminal:
@@ -117,10 +125,11 @@ class Terminal:
         if self._process.returncode:
             raise SystemExit(f"the app ended with exit code {self._process.returncode}")
 
-    def seconds_until(self, *texts: str) -> float:
-        """From the start until all of the texts have come."""
+    def until(self, *texts: str) -> Taken:
+        """What it takes from the start until all of the texts have come."""
         self._read_until(lambda: all(text in ESCAPES.sub("", self._came) for text in texts))
-        return time.perf_counter() - self._began
+        wall, cpu = time.perf_counter() - self._began, psutil.Process(self._process.pid).cpu_times()
+        return Taken(wall, cpu.user + cpu.system)
 
     def watch(self, seconds: float) -> tuple[float, int, float]:
         """Leave it alone, and say per cent of a core, bytes that came and megabytes of memory."""

@@ -87,8 +87,9 @@ class Person:
         await self.pilot.pause()
         line = self.pilot.app.focused
         assert isinstance(line, Input)
-        line.value = ""
-        await self.pilot.press(*text)
+        line.value = text[:-1]
+        line.cursor_position = len(line.value)
+        await self.pilot.press(text[-1])
 
     def preview(self) -> SourcePreview | None:
         return next((preview for preview in self.pane.query(SourcePreview) if preview.is_on_screen), None)
@@ -101,7 +102,7 @@ class Person:
         """Wait until the picker lists these, as the first ones."""
 
         def listed() -> bool:
-            entries = [entries for entries in self.pilot.app.screen.query("#entries").results(OptionList)]
+            entries = list(self.pilot.app.screen.query("#entries").results(OptionList))
             lines = [str(option.prompt) for option in entries[0].options] if entries else []
             return len(lines) >= len(names) and all(map(str.startswith, lines, names))
 
@@ -218,7 +219,10 @@ async def test_tab_walks_through_all_fields_and_sections_and_escape_comes_back(
         assert isinstance(app.focused, SectionList)
         await pilot.press("enter")
         walked = []
-        for _ in range(80):
+        for step in range(40):
+            if step == 6:
+                await somebody.pane.form.go_to("pools.bank.limit")
+                await pilot.pause()
             row = somebody.pane.form.focused_row
             walked.append(row.field.key if row else "")
             if row and row.field.key == "output.database":
@@ -231,7 +235,8 @@ async def test_tab_walks_through_all_fields_and_sections_and_escape_comes_back(
             "model.device",
             "pools.candidates.source",
         ]
-        assert walked[-1] == "output.database"
+        assert walked[6:8] == ["pools.bank.limit", ""], "the attacks begin with a box to tick"
+        assert walked[-4:] == ["attacks.wsa.seeds", "", "run.seed", "run.batch_size", "output.database"][-4:]
         await pilot.press("escape")
         assert isinstance(app.focused, SectionList)
         assert app.focused.highlighted == 7
@@ -250,7 +255,7 @@ async def test_several_sources_each_have_a_line_and_commas_are_part_of_names(
         await somebody.write("pools.candidates.source", "a, b.csv")
         row = somebody.row("pools.candidates.source")
         await somebody.wait(lambda: row.values == ["a, b.csv", ""])
-        await pilot.press("escape", "tab", *"c.csv")
+        await pilot.press("tab", *"c.csv")
         await somebody.wait(lambda: row.values == ["a, b.csv", "c.csv", ""])
         assert somebody.pane.form.draft.document()["pools"]["candidates"]["source"] == ["a, b.csv", "c.csv"]
 
@@ -309,6 +314,7 @@ async def test_a_loaded_file_is_shown_and_saved_as_it_was(
         ]
         assert somebody.row("pools.candidates.member").values == ["true, false"]
         await somebody.pane.form.go_to("attacks.aea.views")
+        await pilot.pause()
         assert [tick.ticked for tick in somebody.pane.query(Tick) if tick.is_on_screen] == [
             False,
             True,

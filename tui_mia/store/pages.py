@@ -7,6 +7,7 @@ arrays of numbers, which DuckDB fills without holding up other threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import duckdb
@@ -81,16 +82,9 @@ def first_samples(
     handle: QueryHandle | None = None,
 ) -> list[SampleRow]:
     """The first rows of an order, for a fraction of the cost of the whole."""
-    fitting, parameters = _fitting(source, where)
-    sql = f"SELECT number FROM {fitting}"
-    if sort.column in _OF_A_SCORE:
-        value = f"nullif({sort.column}, 'NaN'::DOUBLE) AS {sort.column}"
-        scores = f"(SELECT number, {value} FROM scores WHERE run_id = $run_id AND attack = $attack)"
-        sql = f"SELECT number FROM {fitting} LEFT JOIN {scores} USING (number)"
-        parameters["attack"] = sort.attack
     with source.connected(handle) as connection:
-        rows = connection.execute(f"{sql} ORDER BY {_by(sort)} LIMIT $limit", {**parameters, "limit": limit})
-        return rows_of(connection, source, [number for (number,) in rows.fetchall()])
+        numbers = _first_numbers(connection, source, sort, where, limit)
+        return rows_of(connection, source, numbers)
 
 
 def read_samples(
@@ -145,6 +139,39 @@ def _fitting(source: SampleSource, where: SampleFilter) -> tuple[str, _Parameter
                 parameters[f"{name}_{place}"] = float(limit)
         conditions.append(f"number IN (SELECT number FROM scores WHERE {' AND '.join(scored)})")
     return f"(SELECT * FROM samples WHERE {' AND '.join(conditions)})", parameters
+
+
+def _first_numbers(
+    connection: duckdb.DuckDBPyConnection,
+    source: SampleSource,
+    sort: SampleSort,
+    where: SampleFilter,
+    limit: int,
+) -> list[int]:
+    fitting, parameters = _fitting(source, where)
+    ask = partial(_numbers, connection, sort, limit)
+    if sort.column not in _OF_A_SCORE:
+        return ask(fitting, parameters)
+    value = f"nullif({sort.column}, 'NaN'::DOUBLE) AS {sort.column}"
+    parameters["attack"] = sort.attack
+    scored = f"SELECT number, {value} FROM scores WHERE run_id = $run_id AND attack = $attack"
+    # Most of the time the first rows all have a score, and no score has to be joined to its sample.
+    fits = "" if where == ALL_SAMPLES else f" AND number IN (SELECT number FROM {fitting})"
+    found = ask(f"({scored} AND NOT isnan({sort.column}){fits})", parameters)
+    return (
+        found if len(found) == limit else ask(f"({fitting} LEFT JOIN ({scored}) USING (number))", parameters)
+    )
+
+
+def _numbers(
+    connection: duckdb.DuckDBPyConnection,
+    sort: SampleSort,
+    limit: int,
+    rows: str,
+    parameters: _Parameters,
+) -> list[int]:
+    sql = f"SELECT number FROM {rows} ORDER BY {_by(sort)} LIMIT $limit"
+    return [number for (number,) in connection.execute(sql, {**parameters, "limit": limit}).fetchall()]
 
 
 def _by(sort: SampleSort) -> str:

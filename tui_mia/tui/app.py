@@ -96,7 +96,7 @@ class TuiMia(App[int]):
         self.board_ready = asyncio.Event()
         self._board: Board | None = None
         self._board_version = -1
-        self._live: set[str] = set()
+        self._going_on: set[str] = set()
         self._copied = ""
         self._opening = asyncio.Lock()
 
@@ -228,24 +228,27 @@ class TuiMia(App[int]):
         if log := next(iter(self.query("#log").results(Pane)), None):
             log.post_message(self.Said(line))
         if toast:
-            severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
-            text = "\n".join(printable(part) for part in message.splitlines()[:6])
-            self.notify(text, severity=severity, markup=False)
+            self._toast(message, level)
+
+    def _toast(self, message: str, level: Level) -> None:
+        severity: Literal["information", "warning", "error"] = "information" if level == "info" else level
+        text = "\n".join(printable(part) for part in message.splitlines()[:6])
+        self.notify(text, severity=severity, markup=False)
 
     def _look_at_the_board(self) -> None:
         """The line at the top right, and a bell for a run that came to its end."""
         if self._board is None or self._board.version == self._board_version:
             return
         self._board_version = self._board.version
-        live = self._board.live()
-        for run_id in self._live - {run.run_id for run in live}:
+        going_on = {run.run_id for run in self._board.runs() if run.is_live or run.status == "saving"}
+        for run_id in self._going_on - going_on:
             run = self._board.run(run_id)
             if run is not None:
-                level: Level = "error" if run.status in ("failed", "cut off") else "info"
-                self.say(f"run {run_id}: {run.status}", level, toast=True)
+                # The board has told the journal already.
+                self._toast(f"run {run_id}: {run.status}", "info" if run.status == "done" else "warning")
                 if self.settings.bell:
                     self.bell()
-        self._live = {run.run_id for run in live}
+        self._going_on = going_on
         for status in self.query("#status").results(Static):  # none while the app ends
             status.update(status_line(self._board))
 

@@ -89,11 +89,18 @@ def close_later(source: LiveRun) -> None:
 
 
 def title(
-    run: RunSamples, shown_count: int, sort: SampleSort, where: SampleFilter, marked: int, doing: str = ""
+    run: RunSamples,
+    shown_count: int,
+    sort: SampleSort,
+    where: SampleFilter,
+    marked: int,
+    *,
+    first_only: bool,
+    doing: str,
 ) -> str:
     """What is shown of a run, in a line, and the filter in a second if there is one."""
-    first = "the first " if doing else ""
-    of = f" of {run.total:,}" if doing or where != SampleFilter() else ""
+    first = "the first " if first_only else ""
+    of = f" of {run.total:,}" if first_only or where != SampleFilter() else ""
     parts = [
         f"run {printable(run.run_id)}",
         f"{first}{shown_count:,}{of} samples{'' if run.is_stored else ' so far'}",

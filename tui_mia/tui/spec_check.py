@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from tui_mia.spec import AuditSpec, PoolName, SpecError, check_document, checkpoint_path
 from tui_mia.tui.latest import Stop
-from tui_mia.tui.spec_fields import all_groups
+from tui_mia.tui.spec_fields import all_groups, sections
 
 Models: TypeAlias = Mapping[str, Sequence[str]]
 
@@ -50,17 +50,19 @@ def check(question: Question, _: Stop) -> Iterator[Checked]:
             problems.setdefault(problem.key, problem.message)
     for key, message in _unknown_names(question.document.get("model", {}), question.models):
         problems.setdefault(key, message)
-    needed = tuple(key for key in problems if _is_empty(question.document, key))
-    wrong = {key: message for key, message in problems.items() if key not in needed}
+    ordered = sorted(problems, key=_place)
+    needed = tuple(key for key in ordered if _is_empty(question.document, key))
+    wrong = {key: problems[key] for key in ordered if key not in needed}
     yield Checked(None if problems else spec, wrong, needed)
 
 
-def with_pools(checked: Checked, problems: Mapping[PoolName, str]) -> Checked:
+def with_pools(checked: Checked, of_sources: Mapping[PoolName, str]) -> Checked:
     """What was found, and the pools whose sources are there but can't be read."""
-    of_pools = {f"pools.{name}.source": problem for name, problem in problems.items() if problem}
+    of_pools = {f"pools.{name}.source": problem for name, problem in of_sources.items() if problem}
     if not of_pools:
         return checked
-    return Checked(None, {**of_pools, **checked.problems}, checked.needed)
+    problems = {**of_pools, **checked.problems}
+    return Checked(None, {key: problems[key] for key in sorted(problems, key=_place)}, checked.needed)
 
 
 def in_words(checked: Checked, database: Path) -> str:
@@ -99,6 +101,13 @@ def _unknown_names(model: Mapping[str, Any], models: Models) -> Iterator[tuple[s
         yield "model.pretrained", f"{architecture} needs weights: a tag or a checkpoint file"
     elif checkpoint_path(pretrained) is None and pretrained not in models[architecture]:
         yield "model.pretrained", f"{architecture} has no tag {pretrained!r}"
+
+
+def _place(key: str) -> tuple[int, int]:
+    """Where a key stands in the form: its section, its field."""
+    keys = [field.key for group in all_groups() for field in group.fields]
+    section = next((number for number, section in enumerate(sections()) if section.has(key)), 0)
+    return section, keys.index(key) if key in keys else -1
 
 
 def _is_empty(document: Mapping[str, Any], key: str) -> bool:

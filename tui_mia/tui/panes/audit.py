@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -16,6 +15,7 @@ from tui_mia.architectures import ArchitecturesError, architectures
 from tui_mia.clean import printable
 from tui_mia.overrides import command_line
 from tui_mia.spec import AuditSpec, PoolName, SpecError, pool_of, read_document, write_document
+from tui_mia.tui.background import in_background
 from tui_mia.tui.completions import LOCAL, Completer
 from tui_mia.tui.dialogs import Confirm
 from tui_mia.tui.draft import Draft, saved_paths, typed_paths
@@ -76,10 +76,10 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         yield Static("", id="audit-state", markup=False)
 
     def on_mount(self) -> None:
-        self._in_background(self._checking.run())
+        in_background(self, self._checking.run)
         for looking in self._looking.values():
-            self._in_background(looking.run())
-        self._in_background(self._ask_for_models())
+            in_background(self, looking.run)
+        in_background(self, self._ask_for_models)
         self._have_checked()
 
     def focus_first(self) -> None:
@@ -173,16 +173,16 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
             self.app.push_screen(ShowCommand(command_line(spec)))
 
     def action_load(self) -> None:
-        self._in_background(self._pick_and_load())
+        in_background(self, self._pick_and_load)
 
     def action_save(self) -> None:
-        self._in_background(self._save())
+        in_background(self, self._save)
 
     def action_new(self) -> None:
-        self._in_background(self._begin_anew())
+        in_background(self, self._begin_anew)
 
     def action_pick(self) -> None:
-        self._in_background(self._pick())
+        in_background(self, self._pick)
 
     async def _spec_or_what_is_wrong(self, complaint: str) -> AuditSpec | None:
         question = Question(self.form.draft.document(), self._folder, self.tui.database, self._models)
@@ -265,16 +265,6 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
             self._path, self._saved = path, document
             self.tui.say(f"wrote {path}", toast=True)
             self._tell_state()
-
-    def _in_background(self, work: Awaitable[object]) -> None:
-        async def told() -> None:
-            try:
-                await work
-            except Exception as error:
-                self.tui.say(f"{type(error).__name__}: {error}", "error", toast=True)
-                raise
-
-        self.run_worker(told(), exit_on_error=False)
 
 
 def document_of(spec: AuditSpec) -> dict[str, Any]:

@@ -92,16 +92,13 @@ The samples may get other numbers when the run ends.
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
+        self.browser = SampleBrowser(id="results-samples")
         self._looking = False
         self._wanted: str | None = None
         self._seen_version: int | None = None
 
     def compose(self) -> ComposeResult:
-        yield SampleBrowser(id="results-samples")
-
-    @property
-    def browser(self) -> SampleBrowser:
-        return self.query_one(SampleBrowser)
+        yield self.browser
 
     def on_mount(self) -> None:
         self.set_interval(SECONDS_BETWEEN_LOOKS, self._look_again)

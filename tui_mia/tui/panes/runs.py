@@ -81,8 +81,9 @@ last part that it finished. Runs go on when you quit, if you say so, and when th
 they are found again the next time.
 
 Beside or below the list is the chosen run: how far it is, or what was found; `l` shows what its
-worker printed. Tab goes to it, to scroll. Figures such as AUC measure how well scores tell candidates known as members from
-those known as non-members; they can't tell membership from pools that differ.
+worker printed, and Tab goes there to scroll. Figures such as AUC measure how well scores tell
+candidates known as members from those known as non-members; they can't tell membership from pools
+that differ.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,v", "results", "Results", tooltip="The samples of the run", id="runs.results"),

@@ -18,6 +18,7 @@ from textual.widgets import Static
 
 from tui_mia.spec import AuditSpec
 from tui_mia.store import Interrupted, SampleDetail, SampleOrder, SampleSource, StoreError
+from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import AskPath, shown
 from tui_mia.tui.pane import Pane
 from tui_mia.tui.sample_reader import LastFew, NoPicture, SampleReader, stored_spec
@@ -185,7 +186,7 @@ run read; where that is gone or holds another picture by now, the pane says so.
 
     def _write_picture(self, image: bytes, path: Path | None) -> None:
         if path is not None:
-            self.run_worker(self._written(image, path), exit_on_error=False)
+            in_background(self, partial(self._written, image, path))
 
     async def _written(self, image: bytes, path: Path) -> None:
         try:
@@ -210,7 +211,7 @@ run read; where that is gone or holds another picture by now, the pane says so.
         self._show_heading()
         if self._following is not browsing:
             self._following = browsing
-            self.run_worker(self._follow(browsing), group="sample", exit_on_error=False)
+            in_background(self, partial(self._follow, browsing))
 
     async def _follow(self, browsing: Browsing) -> None:
         """Read and show what is wanted until that is shown; what was passed over meanwhile is never read."""
@@ -247,12 +248,7 @@ run read; where that is gone or holds another picture by now, the pane says so.
                 picture.put(drawing)
             else:
                 picture.say("")
-        self.run_worker(
-            self._load_pictures(browsing, position, detail),
-            group="picture",
-            exclusive=True,
-            exit_on_error=False,
-        )
+        in_background(self, partial(self._load_pictures, browsing, position, detail), in_place_of="picture")
 
     async def _load_pictures(self, browsing: Browsing, position: int, detail: SampleDetail) -> None:
         """The picture of a sample and then its neighbours, who are likely to be wanted next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, TypeAlias
 
 from textual import events, on
@@ -16,6 +17,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from tui_mia.clean import printable
+from tui_mia.tui.background import in_background
 from tui_mia.tui.listing import common_start
 from tui_mia.tui.widgets.plain_input import PlainInput
 
@@ -135,7 +137,7 @@ class CompletingInput(Vertical):
             self._offer = Offer()
 
     def _look_up(self, opened: bool) -> None:
-        self.run_worker(self._look(opened), exclusive=True, group="completions", exit_on_error=False)
+        in_background(self, partial(self._look, opened), in_place_of="completions")
 
     async def _look(self, opened: bool) -> None:
         typed = self.input.value

@@ -17,6 +17,7 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from tui_mia.clean import printable
+from tui_mia.tui.background import in_background
 from tui_mia.tui.listing import Entry, common_start, fitting, list_folder
 from tui_mia.tui.widgets.plain_input import PlainInput
 
@@ -90,7 +91,7 @@ class PickPath(ModalScreen[str | None]):
 
     @on(Input.Changed)
     def _look(self) -> None:
-        self.run_worker(self._list(), exclusive=True, group="list", exit_on_error=False)
+        in_background(self, self._list, in_place_of="list")
 
     @on(Input.Submitted)
     def _entered(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -15,6 +16,7 @@ from textual.widget import Widget
 
 from tui_mia.clean import printable
 from tui_mia.settings import Settings
+from tui_mia.tui.background import in_background
 from tui_mia.tui.widgets.graphics import image_widget
 from tui_mia.tui.widgets.half_cells import Thumbnail, Thumbnails, draw
 
@@ -123,7 +125,7 @@ class Picture(Widget):
 
     def _draw_again(self) -> None:
         if self._drawing is not None and self._pixels is None:
-            self.run_worker(self._redraw(self._drawing), exclusive=True, group="picture", exit_on_error=False)
+            in_background(self, partial(self._redraw, self._drawing), in_place_of="picture")
 
     async def _redraw(self, before: Drawing) -> None:
         drawing = await self.prepare(before.image_bytes)

@@ -49,21 +49,18 @@ class SampleBrowser(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
+        self.table = SampleTable(id="results-table")
         self.run: RunSamples | None = None
         self.sort, self.where = SampleSort(), ALL
         self.arranged = asyncio.Event()
         """Set once the order on the screen is the whole one."""
         self._doing = ""
-        self._reading = False
+        self._first_only = self._reading = False
 
     def compose(self) -> ComposeResult:
         yield Static("no run is shown", id="results-title", markup=False)
-        yield SampleTable(id="results-table")
+        yield self.table
         yield Static(id="results-place", markup=False)
-
-    @property
-    def table(self) -> SampleTable:
-        return self.query_one(SampleTable)
 
     @property
     def current(self) -> SampleRow | None:
@@ -91,7 +88,7 @@ class SampleBrowser(Vertical):
 
     def show_none(self, why: str) -> None:
         """Show no samples, but say why."""
-        self.run, self._doing = None, ""
+        self.run, self._doing, self._first_only = None, "", False
         self.table.forget()
         self.table.say(shown(why))
         self._show_title()
@@ -172,12 +169,14 @@ class SampleBrowser(Vertical):
                     lambda handle: order_samples(run.source, sort, where, handle), self._say_locked
                 )
         except StoreError as error:
-            self._doing = ""
+            self._doing, self._first_only = "", False
             self.table.say(shown(str(error)))
             self._show_title()
         else:
-            number = self.table.current if keep or self.table.cursor else None
-            self._doing = ""
+            # Whoever moved among the first rows stays where they are.
+            stays = keep or (self._first_only and self.table.cursor > 0)
+            number = self.table.current if stays else None
+            self._doing, self._first_only = "", False
             self._show_order(order, (order.position(number) if number is not None else None) or 0)
         self.arranged.set()
 
@@ -191,6 +190,7 @@ class SampleBrowser(Vertical):
         order = SampleOrder(np.array([row.number for row in first], np.uint32))
         if len(first) < FIRST_ROWS:
             return order
+        self._first_only = True
         self._show_order(order, 0)
         return None
 
@@ -253,6 +253,7 @@ class SampleBrowser(Vertical):
         text = "no run is shown"
         if self.run is not None:
             count, marked = len(self.table.order), len(self.table.marked)
-            text = title(self.run, count, self.sort, self.where, marked, self._doing)
+            first_only, doing = self._first_only, self._doing
+            text = title(self.run, count, self.sort, self.where, marked, first_only=first_only, doing=doing)
         self.query_one("#results-title", Static).update(Content(text))
         self._show_place()

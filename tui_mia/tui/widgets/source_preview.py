@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -9,6 +11,7 @@ from textual.widgets import Static
 
 from tui_mia.clean import printable
 from tui_mia.pools import Pair
+from tui_mia.tui.background import in_background
 from tui_mia.tui.pool_sight import PoolSight
 from tui_mia.tui.widgets.picture import Picture
 
@@ -39,9 +42,7 @@ class SourcePreview(Vertical):
         if image != self._image:
             self._image = image
             self.query_one(Picture).display = image is not None
-            self.run_worker(
-                self.query_one(Picture).show(image), exclusive=True, group="thumbnail", exit_on_error=False
-            )
+            in_background(self, partial(self.query_one(Picture).show, image), in_place_of="thumbnail")
 
 
 def headline(sight: PoolSight) -> str:
@@ -56,11 +57,11 @@ def headline(sight: PoolSight) -> str:
     count = sight.count
     if count.done and not count.files:
         return ""  # the field says that no file is there
-    number = f"{'' if count.exact else 'at most '}{count.pairs:,} pair{'s' if count.pairs != 1 else ''}"
+    counted = f"{'' if count.exact else 'at most '}{count.pairs:,} pair{'s' if count.pairs != 1 else ''}"
     files = f"{count.files:,} file{'s' if count.files != 1 else ''}"
     rejects = len(sight.preview.rejects)
     rejected = f"; {rejects} of the first {rejects + len(sight.preview.pairs)} rejected" if rejects else ""
-    return f"{number} in {files}{rejected}" if count.done else f"counting: {number} so far"
+    return f"{counted} in {files}{rejected}" if count.done else f"counting: {counted} so far"
 
 
 def _caption(pair: Pair) -> str:
