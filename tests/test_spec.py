@@ -19,6 +19,8 @@ from tui_mia.spec import (
     dump_spec,
     expand_source,
     load_spec,
+    map_paths,
+    pool_of,
     read_document,
     read_spec,
     write_document,
@@ -395,3 +397,28 @@ def test_writing_over_what_is_no_toml_and_through_a_link_replaces_the_file(tmp_p
     assert link.is_symlink()
     assert read_document(path) == {"a": 1}
     assert sorted(tmp_path.iterdir()) == [path, link], "no temporary file is left"
+
+
+def test_every_path_of_a_document_can_be_changed_and_a_checkpoint_stays_one() -> None:
+    document = {
+        "model": {"architecture": "local-dir:m", "pretrained": "./w"},
+        "pools": {"general": {"source": ["a", "b"], "keys": "k", "caption": "c"}, "bank": {"source": "d"}},
+        "output": {"database": "e"},
+        "run": 3,
+    }
+    assert map_paths(document, lambda path: path.removeprefix("./").upper()) == {
+        "model": {"architecture": "local-dir:M", "pretrained": "./W"},
+        "pools": {"general": {"source": ["A", "B"], "keys": "K", "caption": "c"}, "bank": {"source": "D"}},
+        "output": {"database": "E"},
+        "run": 3,
+    }
+    assert map_paths({"model": {"pretrained": "laion2b"}}, str.upper) == {"model": {"pretrained": "laion2b"}}
+
+
+def test_a_pool_can_be_had_from_a_document_that_is_wrong_elsewhere(tmp_path: Path) -> None:
+    document = {"model": 3, "pools": {"general": {"source": "a.csv"}, "bank": {"limit": 3}}}
+    general = pool_of(document, tmp_path, "general")
+    assert general is not None
+    assert general.source == [str(tmp_path / "a.csv")]
+    assert pool_of(document, tmp_path, "bank") is None
+    assert pool_of({"pools": 3}, tmp_path, "bank") is None

@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import json
 import os
+import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Final
 
 from platformdirs import user_cache_path
@@ -52,18 +53,16 @@ async def architectures(listing: str = _LISTING) -> dict[str, list[str]]:
 
 
 async def _printed(program: str) -> str:
+    # Not asyncio's: a task that is cancelled while it starts one leaves it behind.
     # Not in the current folder: a torch.py there is not torch.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-c", program,
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", program],
         stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
     )  # fmt: skip
     try:
-        printed, complaints = await process.communicate()
+        printed, complaints = await asyncio.to_thread(process.communicate)
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        process.kill()  # whoever reads its end reaps it
     if process.returncode != 0:
         last = complaints.decode(errors="replace").strip().splitlines()[-1:]
         raise ArchitecturesError(f"open_clip can't be loaded: {''.join(last) or process.returncode}")

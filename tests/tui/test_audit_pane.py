@@ -13,6 +13,7 @@ from textual.widgets import Input, Label, OptionList, Select, Static
 
 from tui_mia.architectures import ArchitecturesError
 from tui_mia.board import Board
+from tui_mia.runs import RunDirectoryError
 from tui_mia.spec import AuditSpec, load_spec, read_document
 from tui_mia.tui.app import TuiMia
 from tui_mia.tui.dialogs import AskPath, Choose
@@ -455,6 +456,25 @@ async def test_starting_submits_the_audit_and_goes_to_the_runs(
         await pilot.press("f5")
         await somebody.wait(lambda: any("goes on; it was unfinished" in line.message for line in app.journal))
         assert len(app.board.queued()) == 1
+
+
+async def test_a_run_that_can_not_be_started_is_told(
+    folder: Path, make_app: MakeApp, person: Come, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(self: Board, spec: AuditSpec, *, new: bool = False) -> str:
+        raise RunDirectoryError("no room is left")
+
+    monkeypatch.setattr(Board, "submit", refuse)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        somebody = await person(pilot)
+        app.edit_spec(world / "audit.toml")
+        await somebody.sees("ready")
+        await pilot.press("f5")
+        await somebody.wait(
+            lambda: any("can't be started: no room is left" in line.message for line in app.journal)
+        )
+        assert app.is_running
 
 
 async def test_starting_too_early_goes_to_what_is_missing(

@@ -21,7 +21,7 @@ MODELS = {"ViT-B-32": ["laion2b_s34b_b79k", "openai"], "ViT-L-14": ["openai"], "
 def offered(tmp_path: Path) -> Offered:
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     (tmp_path / "weights.pt").touch()
-    completer = Completer(tmp_path, lambda: MODELS, lambda: "ViT-B-32")
+    completer = Completer(tmp_path, "a.duckdb", lambda: MODELS, lambda: "ViT-B-32")
 
     async def offer(key: str, typed: str) -> list[str]:
         complete = completer.of(FIELDS[key])
@@ -34,6 +34,7 @@ def offered(tmp_path: Path) -> Offered:
 def test_names_are_found_by_any_of_their_words_those_that_begin_so_first() -> None:
     names = ["coca_ViT-B-32", "ViT-B-32", "ViT-B-16", "RN50"]
     assert search(names, "vit-b") == ["ViT-B-32", "ViT-B-16", "coca_ViT-B-32"]
+    assert search(names, "b-32") == ["ViT-B-32", "coca_ViT-B-32"]
     assert search(names, "coca 32") == ["coca_ViT-B-32"]
     assert search(names, "") == names
     assert search(names, "x") == []
@@ -60,5 +61,12 @@ async def test_each_field_is_completed_by_what_may_stand_there(
 
 
 def test_a_field_that_may_hold_anything_is_not_completed(tmp_path: Path) -> None:
-    completer = Completer(tmp_path, dict, str)
+    completer = Completer(tmp_path, "a.duckdb", dict, str)
     assert completer.of(FIELDS["pools.general.caption"]) is None
+
+
+def test_the_default_of_the_database_is_the_one_that_is_open(tmp_path: Path) -> None:
+    completer = Completer(tmp_path, "a.duckdb", dict, str)
+    assert completer.default(FIELDS["output.database"]) == "a.duckdb"
+    assert completer.default(FIELDS["attacks.aea.views"]) == "8"
+    assert completer.default(FIELDS["pools.general.keys"]) == ""

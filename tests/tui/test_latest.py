@@ -85,3 +85,19 @@ async def test_a_defect_in_the_work_is_not_swallowed() -> None:
     bench.latest.ask("broken")
     with pytest.raises(RuntimeError, match="broken"):
         await asyncio.wait_for(running, SECONDS)
+
+
+async def test_the_same_result_again_is_only_a_chance_to_stop() -> None:
+    told: asyncio.Queue[object] = asyncio.Queue()
+    first, second = object(), object()
+
+    def work(_: str, stop: Callable[[], bool]) -> Iterator[object]:
+        yield from [first] * 1000
+        yield second
+
+    latest = Latest(work, lambda _, result: told.put_nowait(result), 0.0)
+    running = asyncio.create_task(latest.run())
+    latest.ask("a")
+    assert await asyncio.wait_for(told.get(), SECONDS) is first
+    assert await asyncio.wait_for(told.get(), SECONDS) is second
+    running.cancel()

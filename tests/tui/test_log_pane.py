@@ -6,13 +6,13 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
+from tui_mia.board import BoardRun
 from tui_mia.runs import RunDirectory
 from tui_mia.tui.app import JOURNAL_LINES, JournalLine, TuiMia
 from tui_mia.tui.dialogs import AskPath, Choose
@@ -45,7 +45,7 @@ async def test_what_was_said_before_and_after_the_pane_opened_is_there_with_its_
         assert "warning said before" in text
         assert "error   two lines:\n" in text
         assert "\n                 the second" in text
-        assert "2 warnings and errors; following the end" in status(app)
+        assert "warnings and errors: 2; following the end" in status(app)
 
 
 async def test_what_is_said_while_another_pane_is_in_front_is_there_later(
@@ -107,7 +107,7 @@ async def test_a_flood_is_shown_to_its_end_and_kept_within_bounds(
         journal.show_again(app.journal)
         await wait_until(pilot, lambda: f"line {2 * JOURNAL_LINES - 1}" in screen_text(pilot))
         assert len(journal.lines) == JOURNAL_LINES
-        assert "5,000 lines" in status(app)
+        assert "lines: 5,000" in status(app)
 
 
 async def test_long_lines_wrap_on_request(
@@ -175,33 +175,10 @@ def lent(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return commands
 
 
-class BoardOf:
-    """A board with runs that have these directories."""
-
-    version = 0
-
-    def __init__(self, *folders: Path) -> None:
-        self.folders = folders
-
-    def runs(self) -> list[SimpleNamespace]:
-        return [
-            SimpleNamespace(
-                run_id=folder.name,
-                status="done",
-                architecture="RN50",
-                directory=RunDirectory(folder),
-            )
-            for folder in self.folders
-        ]
-
-    def live(self) -> list[object]:
-        return []
-
-    def queued(self) -> list[object]:
-        return []
-
-    async def leave(self) -> None:
-        pass
+def give_runs(app: TuiMia, monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    """Let the board know runs with these directories, and no others."""
+    runs = [BoardRun(folder.name, "done", directory=RunDirectory(folder)) for folder in folders]
+    monkeypatch.setattr(app.board, "runs", lambda: runs)
 
 
 async def test_the_log_of_a_chosen_run_opens_in_the_pager(
@@ -221,7 +198,7 @@ async def test_the_log_of_a_chosen_run_opens_in_the_pager(
     app = make_app()
     async with app.run_test() as pilot:
         await bring(pilot, "log")
-        app._board = BoardOf(*folders)  # type: ignore[assignment]
+        give_runs(app, monkeypatch, *folders)
         await pilot.press("o")
         await wait_until(pilot, lambda: isinstance(app.screen, Choose))
         assert app.screen.query_one(OptionList).option_count == 2
@@ -234,24 +211,28 @@ async def test_the_log_of_a_chosen_run_opens_in_the_pager(
 
 
 async def test_a_terminal_that_cannot_be_lent_is_told_where_the_log_is(
-    make_app: MakeApp, bring: Bring, wait_until: WaitUntil, tmp_path: Path
+    make_app: MakeApp,
+    bring: Bring,
+    wait_until: WaitUntil,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "worker.log").write_text("log")
     app = make_app()
     async with app.run_test() as pilot:
         await bring(pilot, "log")
-        app._board = BoardOf(tmp_path)  # type: ignore[assignment]
+        give_runs(app, monkeypatch, tmp_path)
         await pilot.press("o", "enter")
         await wait_until(pilot, lambda: str(tmp_path / "worker.log") in app.journal[-1].message)
 
 
 async def test_without_runs_there_is_no_log_to_open(
-    make_app: MakeApp, bring: Bring, wait_until: WaitUntil
+    make_app: MakeApp, bring: Bring, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make_app()
     async with app.run_test() as pilot:
         await bring(pilot, "log")
-        app._board = BoardOf()  # type: ignore[assignment]
+        give_runs(app, monkeypatch)
         await pilot.press("o")
         await wait_until(pilot, lambda: "has a worker.log" in app.journal[-1].message)
 

@@ -506,7 +506,7 @@ async def test_another_order_takes_the_place_of_the_one_before(
         await open_sample(pilot, best_first, 3, stored)
         known = order_samples(stored, SampleSort(), SampleFilter(pool="nonmembers"))
         shown = await open_sample(pilot, known, 1, stored)
-        assert "known non-members" in shown.text()
+        assert "known non-member" in shown.text()
         assert shown.number() == int(known.numbers[1])
         general = order_samples(stored, SampleSort(), SampleFilter(pool="general"))
         shown = await open_sample(pilot, general, 0, stored)

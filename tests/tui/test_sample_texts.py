@@ -45,16 +45,23 @@ def test_deep_metadata_is_no_crash() -> None:
     assert metadata_lines("[" * 100_000).startswith("[[[[")
 
 
-def sample(member: bool | None = None, source: str = "/data/00000.tar", key: str = "k") -> SampleDetail:
-    row = SampleRow(3, "8f" * 16, "nonmembers", key, "a cat", member, {}, {})
+def sample(
+    member: bool | None = None, source: str = "/data/00000.tar", key: str = "k", pool: str = "nonmembers"
+) -> SampleDetail:
+    row = SampleRow(3, "8f" * 16, pool, key, "a cat", member, {}, {})
     return SampleDetail(row, source, 640, 480, None, [0.3], [])
 
 
 def test_the_heading_says_where_it_is_and_where_it_makes_for() -> None:
-    assert heading(sample(False), 11, 11, 2000) == "12 of 2,000   #3   known non-members   non-member"
+    assert heading(sample(), 11, 11, 2000) == "12 of 2,000   #3   known non-member"
     assert heading(sample(), 11, 1233, 2000).startswith("12 → 1,234 of 2,000   ")
-    assert heading(sample(), 0, 0, 1).endswith("membership unknown")
-    assert heading(sample(True), 0, 0, 1).endswith("   member")
+
+
+@pytest.mark.parametrize(
+    ("member", "known"), [(True, "member"), (False, "non-member"), (None, "membership unknown")]
+)
+def test_the_heading_says_what_is_known_of_the_membership(member: bool | None, known: str) -> None:
+    assert heading(sample(member, pool="candidates"), 0, 0, 1) == f"1 of 1   #3   candidates   {known}"
 
 
 def test_the_origin_is_the_key_the_size_the_file_and_the_id() -> None:

@@ -290,7 +290,7 @@ async def test_an_export_that_fails_says_why(
     async with app.run_test() as pilot:
         pane = await bring(pilot, "sql")
         await run_sql(pilot, "FROM runs")
-        await pane._write("FROM runs", tmp_path / "nowhere" / "out.csv")
+        await pane._write("FROM runs", tmp_path / "nowhere" / "out.csv", pane._begin())
         assert "No such file or directory" in status(app)
 
 
@@ -391,6 +391,7 @@ async def test_the_history_has_what_was_run_and_examples(
         await run_sql(pilot, "SELECT 1")
         await run_sql(pilot, f"SELECT '{hostile}'\nAS a")
         await run_sql(pilot, "SELECT 1")
+        await wait_until(pilot, lambda: len(read_history()) == 2 and read_history()[0] == "SELECT 1")
         await pilot.press("f3")
         await wait_until(pilot, lambda: isinstance(app.screen, Choose))
         assert app.screen.query_one(OptionList).option_count == 2 + len(EXAMPLES)
@@ -411,6 +412,7 @@ async def test_a_history_that_cannot_be_kept_is_said_and_the_query_runs(
     database: Path,
     bring: Bring,
     run_sql: Callable[..., Awaitable[str]],
+    wait_until: WaitUntil,
     tmp_path: Path,
 ) -> None:
     (tmp_path / "xdg_state_home").write_text("a file where the folder should be")
@@ -418,7 +420,7 @@ async def test_a_history_that_cannot_be_kept_is_said_and_the_query_runs(
     async with app.run_test() as pilot:
         await bring(pilot, "sql")
         assert (await run_sql(pilot, "SELECT 1")).startswith("1 row")
-        assert any("can't be kept" in line.message for line in app.journal)
+        await wait_until(pilot, lambda: any("can't be kept" in line.message for line in app.journal))
 
 
 @pytest.mark.parametrize("title", EXAMPLES)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from tui_mia.store.errors import DatabaseLocked, DatabaseMissing, DatabaseVersion, NotADatabase, StoreError
 from tui_mia.store.schema import check_version, create_schema, text_literal
@@ -63,6 +64,8 @@ def limit_memory(memory: str, threads: int) -> None:
     What does not fit goes to a temporary folder beside the database.
     """
     _limits.update(memory_limit=memory, threads=threads)
+    # Arrow's own pool keeps what it once had.
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def open_reader(database: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:

@@ -15,7 +15,7 @@ from tui_mia.store.connect import WAIT_SECONDS, reading
 
 FEWEST_FALSE_POSITIVES: Final = 10
 FPR_POINTS: Final = (0.1, 0.01, 0.001)
-GROUPS: Final = ("members", "non-members", "candidates", "known non-members")
+GROUPS: Final[tuple[str, ...]] = ("members", "non-members", "candidates", "known non-members")
 
 _HIGHEST: Final = ", ".join(
     f"max(high) FILTER (false_positives <= round({point} * nonmembers, 6))" for point in FPR_POINTS

@@ -18,7 +18,9 @@ from tui_mia.store.errors import RunNotFound, StoreError
 from tui_mia.store.rows import RunRow
 from tui_mia.store.schema import TABLES, as_utf8, rebuild_view
 
-BATCH_ROWS: Final = 65_536
+BATCH_ROWS: Final = 16_384
+# A row group may hold a million rows; read through a buffer, it is never whole in memory.
+BUFFER_BYTES: Final = 2**18
 
 
 def ingest(database: Path, run: RunRow, tables: Path, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -67,7 +69,7 @@ def _insert_file(connection: duckdb.DuckDBPyConnection, run_id: str, table: str,
     Arrow reads the file, because DuckDB would take some characters in a path for wildcards.
     """
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES) as parquet:
             batches = parquet.iter_batches(BATCH_ROWS)
             connection.register("incoming", pa.RecordBatchReader.from_batches(parquet.schema_arrow, batches))
             has_numbers = "number" in parquet.schema_arrow.names

@@ -29,6 +29,7 @@ from textual.widgets import ContentSwitcher, Footer, Static, Tab, Tabs
 
 from tui_mia.clean import printable
 from tui_mia.settings import Settings, SettingsError, load_settings, remember_theme
+from tui_mia.tui.background import in_background
 from tui_mia.tui.commands import KeyCommands
 from tui_mia.tui.pane import PANES, TITLES, Pane, PaneName
 
@@ -131,18 +132,18 @@ class TuiMia(App[int]):
 
     def _begin(self) -> None:
         self.open_pane("runs")
-        self.run_worker(self._open_board, exit_on_error=False)
+        in_background(self, self._open_board)
 
     async def _open_board(self) -> None:
         """Find the runs; then load the other panes' code, so that each opens at once."""
         try:
             board_module = await asyncio.to_thread(importlib.import_module, "tui_mia.board")
+            store = await asyncio.to_thread(importlib.import_module, "tui_mia.store")
+            store.limit_memory("64MiB", threads=2)
             self._board = board_module.Board(self.database, self.say)
             await self.board.open()
-            self.say(f"{self.database.absolute()}: {len(self.board.runs()) or 'no'} runs")
-        except Exception as error:
-            self.say(f"the runs can't be shown: {error}", "error", toast=True)
-            raise
+            known = len(self.board.runs())
+            self.say(f"{self.database.absolute()}: {known} {'run' if known == 1 else 'runs'}")
         finally:
             if self._board is not None:
                 self.board_ready.set()
@@ -157,7 +158,7 @@ class TuiMia(App[int]):
 
     def open_pane(self, name: PaneName) -> None:
         """Bring a pane to the front."""
-        self._in_background(partial(self.bring, name))
+        in_background(self, partial(self.bring, name))
 
     def action_open_pane(self, name: PaneName) -> None:
         self.open_pane(name)
@@ -176,7 +177,8 @@ class TuiMia(App[int]):
             with self.prevent(Tabs.TabActivated):
                 self.query_one(Tabs).active = name
         await pane.on_show_pane()
-        if changed:
+        # Another may have come to the front while this one looked around.
+        if changed and switcher.current == name:
             pane.focus_first()
         return pane
 
@@ -188,34 +190,24 @@ class TuiMia(App[int]):
 
     def show_results(self, run_id: str) -> None:
         """Show the samples of a run."""
-        self._in_background(partial(self._show, "results", run_id))
+        in_background(self, partial(self._show, "results", run_id))
 
     def show_sample(self, run_id: str, order: SampleOrder, position: int, source: SampleSource) -> None:
         """Show one sample; `order` is what previous and next go by."""
-        self._in_background(partial(self._show, "sample", run_id, order, position, source))
+        in_background(self, partial(self._show, "sample", run_id, order, position, source))
 
     def show_plots(self, runs: list[str]) -> None:
         """Plot runs, laid over one another."""
-        self._in_background(partial(self._show, "plots", runs))
+        in_background(self, partial(self._show, "plots", runs))
 
     def edit_spec(self, spec: AuditSpec | Path) -> None:
         """Put a spec into the form of the Audit pane."""
-        self._in_background(partial(self._show, "audit", spec))
+        in_background(self, partial(self._show, "audit", spec))
 
     async def _show(self, name: PaneName, *what: object) -> None:
         pane = await self.bring(name)
         show: Callable[..., Awaitable[None]] = pane.show  # type: ignore[attr-defined]
         await show(*what)
-
-    def _in_background(self, work: Callable[[], Awaitable[object]]) -> None:
-        async def told() -> None:
-            try:
-                await work()
-            except Exception as error:
-                self.say(f"{type(error).__name__}: {error}", "error", toast=True)
-                raise
-
-        self.run_worker(told, exit_on_error=False)
 
     # What is said
 

@@ -17,19 +17,22 @@ _DEVICES: Final = ("auto", "cpu", "cuda", "cuda:0", "cuda:1")
 
 
 class Completer:
-    """Completes the fields of a form.
+    """Knows what may stand in the fields of a form, and what a key means that is left out.
 
     `models` gives open_clip's architectures with their tags, empty while they
-    are not known; `architecture` the one that the form has now.
+    are not known; `architecture` the one that the form has now. An audit that
+    names no `database` goes to this one.
     """
 
     def __init__(
         self,
         folder: Path,
+        database: str,
         models: Callable[[], Mapping[str, Sequence[str]]],
         architecture: Callable[[], str],
     ) -> None:
-        self._folder, self._models, self._architecture = folder, models, architecture
+        self._folder, self._database = folder, database
+        self._models, self._architecture = models, architecture
 
     def of(self, field: SpecField) -> Complete | None:
         """How a field is completed; None where nothing is known of what may stand there."""
@@ -40,6 +43,10 @@ class Completer:
             "device": self._devices,
         }
         return ways.get(field.completes or "")
+
+    def default(self, field: SpecField) -> str:
+        """What it means to leave a key out; empty where that can't be said in a word."""
+        return self._database if field.key == "output.database" else field.default
 
     async def _path(self, typed: str) -> Offer:
         return Offer(tuple(await asyncio.to_thread(complete_path, typed, self._folder)), by_start=True)
@@ -61,8 +68,10 @@ class Completer:
 
 
 def search(names: Sequence[str], typed: str) -> list[str]:
-    """The names that have every word of what was typed; those that begin with it first."""
+    """The names that have every word of what was typed; those that begin with it first, then the shorter."""
     words = typed.casefold().split()
     found = [name for name in names if all(word in name.casefold() for word in words)]
     start = typed.casefold().strip()
-    return sorted(found, key=lambda name: not name.casefold().startswith(start))
+    return (
+        sorted(found, key=lambda name: (not name.casefold().startswith(start), len(name))) if words else found
+    )

@@ -17,8 +17,10 @@ class Latest(Generic[Job, Result]):
     """Works on what was asked for last; what was asked for before is stopped, and what it finds is dropped.
 
     `work` yields results in a thread, and asks its second argument now and then
-    whether to stop; each result reaches `done` on the event loop. A thread that
-    doesn't stop holds up only the work here, and not the end of the app.
+    whether to stop; each result reaches `done` on the event loop, unless it is
+    the very one before. So `work` may yield often, to be stopped at any time,
+    and tell something new seldom. A thread that doesn't stop holds up only the
+    work here, and not the end of the app.
     """
 
     def __init__(
@@ -73,11 +75,14 @@ class Latest(Generic[Job, Result]):
 
         def work() -> None:
             failed: BaseException | None = None
+            before = None
             try:
                 for result in self._work(job, stop):
                     if stop():
                         break
-                    loop.call_soon_threadsafe(deliver, result)
+                    if result is not before:
+                        before = result
+                        loop.call_soon_threadsafe(deliver, result)
             except Exception as error:
                 failed = error
             with contextlib.suppress(RuntimeError):  # nobody is there any more

@@ -13,7 +13,7 @@ from tui_mia.tui.latest import Stop
 
 PAIRS_SHOWN = 3
 SECONDS_TO_LOOK = 5.0
-SECONDS_BETWEEN_COUNTS = 0.1
+SECONDS_BETWEEN_COUNTS = 0.25
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def look(question: PoolQuestion, stop: Stop) -> Iterator[PoolSight]:
 def _counts(name: PoolName, spec: PoolSpec, sight: PoolSight) -> Iterator[PoolSight]:
     told = 0.0
     for counted in count(name, spec):
-        # In between, so that whoever takes these can stop at any of them.
+        # The same again, so that whoever takes these can stop at any of them.
         if counted.done or time.monotonic() - told > SECONDS_BETWEEN_COUNTS:
             told, sight = time.monotonic(), replace(sight, count=counted)
         yield sight

@@ -30,8 +30,8 @@ def heading(detail: SampleDetail, shown_position: int, wanted: int, count: int) 
     place = f"{shown_position + 1:,}" + (f" → {wanted + 1:,}" if wanted != shown_position else "")
     row = detail.row
     known = {True: "member", False: "non-member", None: "membership unknown"}[row.member]
-    pool = {"nonmembers": "known non-members"}.get(row.pool, row.pool)
-    return f"{place} of {count:,}   #{row.number}   {printable(pool)}   {known}"
+    pool = "known non-member" if row.pool == "nonmembers" else f"{printable(row.pool)}   {known}"
+    return f"{place} of {count:,}   #{row.number}   {pool}"
 
 
 def origin(detail: SampleDetail) -> str:

@@ -66,6 +66,15 @@ async def test_typing_offers_what_fits_and_enter_takes_what_is_chosen(settled: S
         assert not line.is_open
 
 
+async def test_a_name_that_is_the_beginning_of_others_can_be_taken(settled: Settled) -> None:
+    async with Form(names).run_test() as pilot:
+        line = await settled(pilot, *"vit", "down", "enter")
+        assert line.input.value == "ViT-B-32"
+        assert not line.is_open
+        await settled(pilot, "-")
+        assert line.is_open
+
+
 async def test_tab_leaves_a_name_as_it_was_typed_and_goes_on(settled: Settled) -> None:
     async with Form(names).run_test() as pilot:
         line = await settled(pilot, *"ViT-B-32", "tab")

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from tui_mia.architectures import ArchitecturesError, architectures
 from tui_mia.clean import printable
 from tui_mia.overrides import command_line
+from tui_mia.runs import RunDirectoryError
 from tui_mia.spec import AuditSpec, PoolName, SpecError, pool_of, read_document, write_document
 from tui_mia.tui.background import in_background
 from tui_mia.tui.completions import LOCAL, Completer
@@ -71,7 +72,8 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         self._looking = {name: Latest(look, self._see, SETTLE_SECONDS) for name in POOLS}
 
     def compose(self) -> ComposeResult:
-        yield SpecForm(Completer(self._folder, lambda: self._models, self._architecture).of)
+        database = self._relative(self.tui.database.absolute())
+        yield SpecForm(Completer(self._folder, database, lambda: self._models, self._architecture))
         yield Static("", id="audit-help", markup=False)
         yield Static("", id="audit-state", markup=False)
 
@@ -128,7 +130,9 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
             self.form.tell(found)
             words = in_words(found, self.tui.database)
         name = "" if self._path is None else f"{self._relative(self._path)}: "
-        self.query_one("#audit-state", Static).update(printable(name + words))
+        state, text = self.query_one("#audit-state", Static), printable(name + words)
+        if state.content != text:
+            state.update(text)
 
     @property
     def _found(self) -> Checked | None:
@@ -153,24 +157,11 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
 
     # Actions
 
-    async def action_start(self) -> None:
-        """Submit the audit, or go to what is wrong with it."""
-        spec = await self._spec_or_what_is_wrong("the audit can't run yet")
-        if spec is None:
-            return
-        await self.tui.board_ready.wait()
-        board = self.tui.board
-        known = {run.run_id for run in board.runs()}
-        run_id = await board.submit(spec)
-        what = "is on its way" if run_id not in known else "of the same spec goes on; it was unfinished"
-        self.tui.say(f"run {run_id} {what}", toast=True)
-        self.tui.open_pane("runs")
+    def action_start(self) -> None:
+        in_background(self, self._start)
 
-    async def action_command(self) -> None:
-        """Show the command line of the audit, or go to what is wrong with it."""
-        spec = await self._spec_or_what_is_wrong("there is no command line yet")
-        if spec is not None:
-            self.app.push_screen(ShowCommand(command_line(spec)))
+    def action_command(self) -> None:
+        in_background(self, self._show_command)
 
     def action_load(self) -> None:
         in_background(self, self._pick_and_load)
@@ -184,6 +175,29 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
     def action_pick(self) -> None:
         in_background(self, self._pick)
 
+    async def _start(self) -> None:
+        """Submit the audit, or go to what is wrong with it."""
+        spec = await self._spec_or_what_is_wrong("the audit can't run yet")
+        if spec is None:
+            return
+        await self.tui.board_ready.wait()
+        board = self.tui.board
+        known = {run.run_id for run in board.runs()}
+        try:
+            run_id = await board.submit(spec)
+        except (RunDirectoryError, OSError) as error:
+            self.tui.say(f"the run can't be started: {error}", "error", toast=True)
+            return
+        what = "is on its way" if run_id not in known else "of the same spec goes on; it was unfinished"
+        self.tui.say(f"run {run_id} {what}", toast=True)
+        self.tui.open_pane("runs")
+
+    async def _show_command(self) -> None:
+        """Show the command line of the audit, or go to what is wrong with it."""
+        spec = await self._spec_or_what_is_wrong("there is no command line yet")
+        if spec is not None:
+            self.app.push_screen(ShowCommand(command_line(spec)))
+
     async def _spec_or_what_is_wrong(self, complaint: str) -> AuditSpec | None:
         question = Question(self.form.draft.document(), self._folder, self.tui.database, self._models)
         self._take(await asyncio.to_thread(lambda: next(check(question, lambda: False))))
@@ -191,7 +205,8 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         assert found is not None
         if found.spec is None:
             await self.form.go_to(next(iter([*found.problems, *found.needed])))
-            self.tui.say(f"{complaint}: {in_words(found, self.tui.database)}", "warning", toast=True)
+            words = in_words(found, self.tui.database).removeprefix("! ")
+            self.tui.say(f"{complaint}: {words}", "warning", toast=True)
         return found.spec
 
     async def _pick(self) -> None:

@@ -72,7 +72,7 @@ that in your pager.
         where = "following the end" if self.journal.follows else "not following: G goes to the end"
         wraps = "long lines wrap" if self.journal.wrap else "z wraps long lines"
         self.query_one("#log-status", Static).update(
-            f"{lines:,} lines, {warnings:,} warnings and errors; {where}; {wraps}"
+            f"lines: {lines:,}, warnings and errors: {warnings:,}; {where}; {wraps}"
         )
 
     def action_wrap(self) -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from rich.table import Table
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, VerticalScroll
@@ -163,10 +164,8 @@ CSV, `y` copies the points.
 
     # Reading
 
-    def _load(self, run_ids: Sequence[str] = ()) -> None:
-        self.run_worker(self._read(run_ids), group="plots", exclusive=True, exit_on_error=False)
-
-    async def _read(self, run_ids: Sequence[str]) -> None:
+    @work(group="plots", exclusive=True, exit_on_error=False)
+    async def _load(self, run_ids: Sequence[str] = ()) -> None:
         try:
             self._problem = ""
             await self._look_at_the_database()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.console import Group
 from textual import on
@@ -20,6 +21,7 @@ from tui_mia.clean import printable
 from tui_mia.runs import RunDirectory, RunDirectoryError
 from tui_mia.runs.gpu import Gpu
 from tui_mia.store import StoreError, summarise
+from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import Confirm
 from tui_mia.tui.latest import Latest
 from tui_mia.tui.pane import Pane
@@ -132,7 +134,7 @@ that differ.
     def on_mount(self) -> None:
         self.add_class("-empty")
         self.set_interval(SECONDS_BETWEEN_PULLS, self._pull)
-        self.run_worker(self._reading.run(), exit_on_error=False)
+        in_background(self, self._reading.run)
 
     async def on_show_pane(self) -> None:
         known = self._known
@@ -166,7 +168,7 @@ that differ.
                 self._ask()
             if board.gpus and now - self._gpus_at >= SECONDS_BETWEEN_GPU_LOOKS:
                 self._gpus_at = now
-                self.run_worker(board.refresh_gpus(), group="gpus", exclusive=True, exit_on_error=False)
+                in_background(self, board.refresh_gpus, in_place_of="gpus")
             if int(now) != self._drawn_second:
                 self._show_detail()
 
@@ -279,10 +281,10 @@ that differ.
         self.tui.show_plots([self._chosen_id()])
 
     def action_cancel(self) -> None:
-        self._ask_board(self.tui.board.cancel(self._chosen_id()))
+        self._ask_board(partial(self.tui.board.cancel, self._chosen_id()))
 
     def action_resume(self) -> None:
-        self._ask_board(self.tui.board.resume(self._chosen_id()))
+        self._ask_board(partial(self.tui.board.resume, self._chosen_id()))
 
     def action_new(self) -> None:
         self.tui.open_pane("audit")
@@ -301,7 +303,7 @@ that differ.
 
         def delete(yes: bool | None) -> None:
             if yes:
-                self._ask_board(self.tui.board.delete(run_id))
+                self._ask_board(partial(self.tui.board.delete, run_id))
 
         question = f"Delete run {run_id}, its scores in the database and its run directory?"
         self.app.push_screen(Confirm(question, "Yes, delete it"), delete)
@@ -320,22 +322,22 @@ that differ.
 
     def action_look_again(self) -> None:
         if self.tui.board_ready.is_set():
-            self._ask_board(self.tui.board.refresh())
+            self._ask_board(self.tui.board.refresh)
 
     def _chosen_id(self) -> str:
         run = self.run_list.chosen
         return run.run_id if run else ""
 
-    def _ask_board(self, work: Coroutine[Any, Any, None]) -> None:
+    def _ask_board(self, work: Callable[[], Awaitable[None]]) -> None:
         """Have the board do it, also when this pane is left; what goes wrong is said."""
 
         async def told() -> None:
             try:
-                await work
+                await work()
             except (RunDirectoryError, StoreError, OSError) as error:
                 self.tui.say(str(error), "error", toast=True)
 
-        self.tui.run_worker(told(), exit_on_error=False)
+        in_background(self.tui, told)
 
 
 def read_facts(question: Question, stop: Callable[[], bool]) -> Iterator[RunFacts]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -106,7 +106,7 @@ full, and `y` copies it.
         self.run_worker(self._begin_with_the_last_query(), exit_on_error=False)
 
     async def on_show_pane(self) -> None:
-        self.run_worker(self._load_tables(), group="tables", exclusive=True, exit_on_error=False)
+        self._load_tables()
 
     def focus_first(self) -> None:
         self.table.focus()
@@ -120,7 +120,13 @@ full, and `y` copies it.
         elif self._handle is not None:
             self._tell("a query is running already; escape interrupts it")
         else:
-            self.run_worker(self._run(sql), exit_on_error=False)
+            self.run_worker(self._remember(sql), exit_on_error=False)
+            self.run_worker(self._run(sql, self._begin()), exit_on_error=False)
+
+    def _begin(self) -> QueryHandle:
+        """From here on something runs, and nothing else can be begun."""
+        self._handle, self._is_stopping = QueryHandle(), False
+        return self._handle
 
     def action_stop(self) -> None:
         if self._handle is not None:
@@ -129,9 +135,8 @@ full, and `y` copies it.
         else:
             self.table.focus()
 
-    async def _run(self, sql: str) -> None:
-        await self._remember(sql)
-        answer = await self._in_thread(lambda handle: ask(self.tui.database, sql, handle), "running")
+    async def _run(self, sql: str, handle: QueryHandle) -> None:
+        answer = await self._in_thread(lambda: ask(self.tui.database, sql, handle), "running", handle)
         if answer is not None:
             await self._show(answer, sql)
 
@@ -145,12 +150,10 @@ full, and `y` copies it.
         if takes_focus:
             table.focus()
 
-    async def _in_thread(self, work: Callable[[QueryHandle], Found], doing: str) -> Found | None:
+    async def _in_thread(self, work: Callable[[], Found], doing: str, handle: QueryHandle) -> Found | None:
         """What the work found; None where it failed or was interrupted, which is told."""
-        handle = self._handle = QueryHandle()
-        self._is_stopping = False
         started = time.perf_counter()
-        thread = asyncio.ensure_future(asyncio.to_thread(work, handle))
+        thread = asyncio.ensure_future(asyncio.to_thread(work))
         # Nobody waits for it any more when the app is left.
         thread.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
@@ -239,6 +242,7 @@ full, and `y` copies it.
             self.editor.insert(name)
             self.editor.focus()
 
+    @work(group="tables", exclusive=True, exit_on_error=False)
     async def _load_tables(self) -> None:
         try:
             answer = await asyncio.to_thread(ask, self.tui.database, _TABLES, QueryHandle())
@@ -286,13 +290,13 @@ full, and `y` copies it.
 
     def _export(self, sql: str, path: Path | None) -> None:
         if path is not None and self._handle is None:
-            self.run_worker(self._write(sql, path), exit_on_error=False)
+            self.run_worker(self._write(sql, path, self._begin()), exit_on_error=False)
 
-    async def _write(self, sql: str, path: Path) -> None:
-        def work(handle: QueryHandle) -> int:
+    async def _write(self, sql: str, path: Path, handle: QueryHandle) -> None:
+        def work() -> int:
             return export_query(self.tui.database, sql, path, wait_seconds=WAIT_SECONDS, handle=handle)
 
-        rows = await self._in_thread(work, "writing")
+        rows = await self._in_thread(work, "writing", handle)
         if rows is not None:
             told = f"wrote {counted(rows, 'row')} to {path}"
             self._tell(told)

@@ -57,6 +57,7 @@ class CompletingInput(Vertical):
         super().__init__()
         self._value, self._placeholder, self._complete = value, placeholder, complete
         self._offer = Offer()
+        self._taken: str | None = None
 
     def compose(self) -> ComposeResult:
         yield PlainInput(self._value, self._placeholder)
@@ -109,7 +110,8 @@ class CompletingInput(Vertical):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        if self.input.has_focus:
+        if self.input.has_focus and event.value != self._taken:
+            self._taken = None
             self._look_up(opened=False)
 
     @on(Input.Submitted)
@@ -129,10 +131,12 @@ class CompletingInput(Vertical):
         self.action_hide()
 
     def _take(self, text: str) -> None:
+        goes_on = self._offer.by_start and (text.endswith("/") or text not in self._offer.texts)
+        self._taken = None if goes_on else text
         self.input.value = text
         self.input.cursor_position = len(text)
         self.input.focus()
-        if not (self._offer.by_start and text.endswith("/")):
+        if not goes_on:
             self.action_hide()
             self._offer = Offer()
 

@@ -13,8 +13,9 @@ from textual.message import Message
 from textual.widgets import Input, Label, Select
 
 from tui_mia.clean import printable
+from tui_mia.tui.completions import Completer
 from tui_mia.tui.spec_fields import SpecField
-from tui_mia.tui.widgets.completing_input import Complete, CompletingInput
+from tui_mia.tui.widgets.completing_input import CompletingInput
 from tui_mia.tui.widgets.plain_input import PlainInput
 
 
@@ -36,10 +37,10 @@ class FieldRow(Vertical):
     class Entered(Message):
         """Whoever typed is done with this field."""
 
-    def __init__(self, field: SpecField, values: Sequence[str], complete: Complete | None) -> None:
+    def __init__(self, field: SpecField, values: Sequence[str], completer: Completer) -> None:
         super().__init__()
         self.field = field
-        self._first_values, self._complete = values, complete
+        self._first_values, self._completer = values, completer
 
     def compose(self) -> ComposeResult:
         for number, value in enumerate(self._lines(self._first_values)):
@@ -124,11 +125,13 @@ class FieldRow(Vertical):
             return Horizontal(
                 name, Select(options, value=value, allow_blank=False, compact=True), classes="line"
             )
-        default = f"{self.field.default} (default)" if self.field.default else ""
+        default = printable(self._completer.default(self.field))
+        default = f"{default} (default)" if default else ""
         placeholder = "and another" if number else "needed" if self.field.required else default
-        if self._complete is None:
+        complete = self._completer.of(self.field)
+        if complete is None:
             return Horizontal(name, PlainInput(value, placeholder), classes="line")
-        return Horizontal(name, CompletingInput(value, placeholder, self._complete), classes="line")
+        return Horizontal(name, CompletingInput(value, placeholder, complete), classes="line")
 
     def _put(self, number: int, value: str) -> None:
         line = list(self.query(PlainInput))[number]

@@ -81,8 +81,8 @@ class Journal(RichLog):
 
     def _write_some(self) -> None:
         follows = self.follows
-        for _ in range(min(LINES_AT_ONCE, len(self._waiting))):
-            self.write(self._line(self._waiting.popleft()), scroll_end=False)
+        lines = [self._waiting.popleft() for _ in range(min(LINES_AT_ONCE, len(self._waiting)))]
+        self.write(Text("\n").join(map(self._line, lines)), scroll_end=False)
         if follows:
             self.action_follow()
         self.post_message(self.Moved())

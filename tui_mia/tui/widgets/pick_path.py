@@ -56,8 +56,8 @@ class PickPath(ModalScreen[str | None]):
             yield PlainInput(self._typed, "type to narrow down, or a whole path")
             yield OptionList(id="entries", compact=True, markup=False)
             yield Label("", id="problem", markup=False)
-            folder = "  f4 takes the folder itself" if self._folders else ""
-            yield Label(f"↑ ↓ choose  enter opens or takes{folder}  tab completes", id="hint", markup=False)
+            folder = "  f4 takes this folder" if self._folders else ""
+            yield Label(f"↑ ↓  enter opens or takes{folder}  tab completes", id="hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#entries").can_focus = False

@@ -163,7 +163,8 @@ class SampleBrowser(Vertical):
         self._doing = "" if keep else _SORTING
         self._show_title()
         try:
-            order = None if keep else await self._first_rows(run)
+            # Of a filter that lets few samples through the first rows are no faster than all.
+            order = None if keep or where != ALL else await self._first_rows(run)
             if order is None:
                 order = await ask_patiently(
                     lambda handle: order_samples(run.source, sort, where, handle), self._say_locked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,9 +11,9 @@ from textual.message import Message
 from textual.widgets import Label
 
 from tui_mia.clean import printable
+from tui_mia.tui.completions import Completer
 from tui_mia.tui.draft import Draft
-from tui_mia.tui.spec_fields import Group, Section, SpecField
-from tui_mia.tui.widgets.completing_input import Complete
+from tui_mia.tui.spec_fields import Group, Section
 from tui_mia.tui.widgets.field_row import FieldRow
 from tui_mia.tui.widgets.tick import Tick
 
@@ -28,16 +28,16 @@ class GroupForm(Vertical):
             super().__init__()
             self.form, self.taken_in = form, taken_in
 
-    def __init__(self, group: Group, draft: Draft, complete: Callable[[SpecField], Complete | None]) -> None:
+    def __init__(self, group: Group, draft: Draft, completer: Completer) -> None:
         super().__init__(classes="attack" if group.table.startswith("attacks.") else "")
         self.group = group
-        self._draft, self._complete = draft, complete
+        self._draft, self._completer = draft, completer
 
     def compose(self) -> ComposeResult:
         if self.group.optional:
             yield Tick(self.group.label, self._draft.is_on(self.group.table))
         for field in self.group.fields:
-            yield FieldRow(field, self._draft.texts(field), self._complete(field))
+            yield FieldRow(field, self._draft.texts(field), self._completer)
 
     async def show(self, draft: Draft) -> None:
         """Show another draft."""
@@ -56,15 +56,13 @@ class GroupForm(Vertical):
         self.post_message(self.Switched(self, event.tick.ticked))
 
 
-class SectionForm(VerticalScroll, can_focus=False):
-    """The groups of a section, one under the other."""
+class SectionForm(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """The groups of a section, one under the other; page up and down are the form's."""
 
-    def __init__(
-        self, section: Section, draft: Draft, complete: Callable[[SpecField], Complete | None]
-    ) -> None:
+    def __init__(self, section: Section, draft: Draft, completer: Completer) -> None:
         super().__init__()
         self.section = section
-        self._draft, self._complete = draft, complete
+        self._draft, self._completer = draft, completer
 
     def compose(self) -> ComposeResult:
         if self.section.help:
@@ -73,7 +71,7 @@ class SectionForm(VerticalScroll, can_focus=False):
         problem.display = False
         yield problem
         for group in self.section.groups:
-            yield GroupForm(group, self._draft, self._complete)
+            yield GroupForm(group, self._draft, self._completer)
 
     async def show(self, draft: Draft) -> None:
         """Show another draft."""

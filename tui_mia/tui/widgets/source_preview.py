@@ -37,7 +37,9 @@ class SourcePreview(Vertical):
         self.display = bool(text)
         self.query_one(".count", Static).update(text)
         pairs = sight.preview.pairs if sight.preview else ()
-        self.query_one(".captions", Static).update(Content("\n".join(map(_caption, pairs))))
+        captions, lines = self.query_one(".captions", Static), Content("\n".join(map(_caption, pairs)))
+        if captions.content != lines:
+            captions.update(lines)
         image = pairs[0].image if pairs else None
         if image != self._image:
             self._image = image

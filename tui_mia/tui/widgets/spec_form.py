@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import ClassVar
 
 from textual import on
@@ -13,12 +12,13 @@ from textual.containers import Container, Horizontal
 from textual.message import Message
 from textual.widgets import OptionList
 
+from tui_mia.clean import printable
 from tui_mia.spec import PoolName
+from tui_mia.tui.completions import Completer
 from tui_mia.tui.draft import Draft
 from tui_mia.tui.pool_sight import PoolSight
 from tui_mia.tui.spec_check import Checked
-from tui_mia.tui.spec_fields import Section, SpecField, sections
-from tui_mia.tui.widgets.completing_input import Complete
+from tui_mia.tui.spec_fields import Section, sections
 from tui_mia.tui.widgets.field_row import FieldRow
 from tui_mia.tui.widgets.section_form import GroupForm, SectionForm
 from tui_mia.tui.widgets.section_list import Mark, SectionList, SectionSight
@@ -39,10 +39,10 @@ class SpecForm(Horizontal):
     class Changed(Message):
         """The draft is another one than before."""
 
-    def __init__(self, complete: Callable[[SpecField], Complete | None]) -> None:
+    def __init__(self, completer: Completer) -> None:
         super().__init__()
         self.draft = Draft()
-        self._complete = complete
+        self._completer = completer
         self._checked: Checked | None = None
         self._sights: dict[PoolName, PoolSight] = {}
         self._forms: dict[str, SectionForm] = {}
@@ -63,9 +63,10 @@ class SpecForm(Horizontal):
 
     def tell(self, checked: Checked) -> None:
         """Show what is wrong, each problem at its field."""
-        self._checked = checked
-        for form in self._forms.values():
-            form.tell(checked.problems)
+        if checked != self._checked:
+            self._checked = checked
+            for form in self._forms.values():
+                form.tell(checked.problems)
         self._tell_list()
 
     def see(self, name: PoolName, sight: PoolSight) -> None:
@@ -86,8 +87,10 @@ class SpecForm(Horizontal):
         focused = self.app.focused
         for node in focused.ancestors_with_self if focused else ():
             if isinstance(node, FieldRow):
-                default = f" By default {node.field.default}." if node.field.default else ""
-                return f"{node.field.name}: {node.field.help}{default}"
+                default = printable(self._completer.default(node.field))
+                return f"{node.field.name}: {node.field.help}" + (
+                    f" By default {default}." if default else ""
+                )
             if isinstance(node, Tick) and isinstance(node.parent, GroupForm):
                 return node.parent.group.help
         return "enter goes into the section, escape comes back; tab walks through the fields"
@@ -170,7 +173,7 @@ class SpecForm(Horizontal):
         async with self._making:
             self._list.highlighted = number
             if section.key not in self._forms:
-                form = SectionForm(section, self.draft, self._complete)
+                form = SectionForm(section, self.draft, self._completer)
                 shown = [form, SourcePreview()] if section.pool else [form]
                 await self.mount(Container(*shown, classes="section -pool" if section.pool else "section"))
                 self._forms[section.key] = form
