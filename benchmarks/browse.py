@@ -44,7 +44,7 @@ from tui_mia.store import (
 )
 
 # As in the app.
-MEMORY, THREADS = "64MiB", 2
+MEMORY, THREADS = "64MiB", 1
 KEYS = 40
 Clock = Callable[[], object]
 
@@ -71,7 +71,7 @@ def questions(database: Path, times: int) -> None:
     run = StoredRun(database, list_runs(database)[0].run.run_id)
     total = sum(count_samples(run).values())
     attacks = [attack.attack for attack in attacks_of(run)]
-    print(f"{database.name}: {total:,} samples, {len(attacks)} attacks, {MEMORY} and {THREADS} threads\n")
+    print(f"{database.name}: {total:,} samples, {len(attacks)} attacks, {MEMORY} and {THREADS} thread\n")
     print(f"{'question':44} slowest of {times}, ms")
     _time("attacks", times, lambda: attacks_of(run))
     _time("samples a pool", times, lambda: count_samples(run))

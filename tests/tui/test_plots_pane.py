@@ -26,6 +26,7 @@ from tui_mia.tui.drawing import (
     LETTERS,
     first_choice,
     histogram_panel,
+    linear_ticks,
     log_ticks,
     marks,
     middle,
@@ -478,6 +479,21 @@ def test_the_middle_of_a_histogram_leaves_out_thin_tails() -> None:
 )
 def test_a_logarithmic_axis_has_round_numbers(low: float, high: float, labels: list[str]) -> None:
     assert [f"{10**tick:g}" for tick in log_ticks(low, high)] == labels
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 40.95, [0, 10, 20, 30, 40]),
+        (-0.8654, 0.971, [-0.5, 0, 0.5]),
+        (-3e-7, 3e-7, [-3e-7, -2e-7, -1e-7, 0, 1e-7, 2e-7, 3e-7]),
+        (5, 5, [5]),
+    ],
+)
+def test_a_linear_axis_has_round_numbers(low: float, high: float, ticks: list[float]) -> None:
+    assert linear_ticks(low, high) == pytest.approx(ticks)
+    assert "-0.0" not in map(str, linear_ticks(low, high))
 
 
 def test_the_best_attacks_of_one_run_are_chosen_first_and_the_same_of_several() -> None:

@@ -94,8 +94,13 @@ class Shown:
 
     async def settled(self, position: int, count: int) -> None:
         """Wait for a sample with all that belongs to it."""
-        place = f"{position + 1:,} of {count:,} "
-        await self.until(lambda: self.pane._image is not None and place in self.text())
+        place = f"\n {position + 1:,} of {count:,} "
+        await self.until(lambda: self.pane._image is not None and place in self.text() and self._drawn())
+
+    def _drawn(self) -> bool:
+        """Whether the picture, if there is one, is drawn for the room that it has."""
+        drawing = self.picture._drawing
+        return drawing is None or drawing.size == self.picture._room()[0]
 
     def number(self) -> int:
         assert self.pane._detail is not None

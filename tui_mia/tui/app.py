@@ -139,7 +139,7 @@ class TuiMia(App[int]):
         try:
             board_module = await asyncio.to_thread(importlib.import_module, "tui_mia.board")
             store = await asyncio.to_thread(importlib.import_module, "tui_mia.store")
-            store.limit_memory("64MiB", threads=2)
+            store.limit_memory("64MiB", threads=1)
             self._board = board_module.Board(self.database, self.say)
             await self.board.open()
             known = len(self.board.runs())

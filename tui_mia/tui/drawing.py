@@ -131,6 +131,16 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low - 1e-9 <= tick <= high + 1e-9]
 
 
+def linear_ticks(low: float, high: float) -> list[float]:
+    """Positions of round numbers along a linear axis, some five of them."""
+    if not high > low:
+        return [low]
+    power = 10.0 ** floor(np.log10((high - low) / 5))
+    step = power * next(part for part in (1, 2, 5, 10) if power * part >= (high - low) / 6)
+    # Added to nothing, as a zero may be -0.
+    return [round(tick * step, 12) + 0.0 for tick in range(ceil(low / step), floor(high / step) + 1)]
+
+
 def marks(panel: Panel, which: int, x_range: tuple[float, float]) -> tuple[Floats, Floats]:
     """Where in this part of the axis a line's letter stands, elsewhere than those of the other lines."""
     line, of = panel.lines[which], len(panel.lines)

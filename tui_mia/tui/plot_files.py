@@ -8,11 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-import numpy as np
-
 from tui_mia.clean import printable
 from tui_mia.store import RocCurve, ScoreHistogram
-from tui_mia.tui.drawing import Line, Panel, log_ticks
+from tui_mia.tui.drawing import Line, Panel, linear_ticks, log_ticks, marks
 
 WIDTH: Final = 760
 PANEL_HEIGHT: Final = 440
@@ -101,17 +99,17 @@ def _panel(panel: Panel) -> Iterable[str]:
             f'<polyline points="{points(line)}" fill="none" stroke="{colour}" stroke-width="2"'
             f' stroke-dasharray="{dash}"/>'
         )
-        middle = int(len(line.x) * (index + 1) / (len(panel.lines) + 1))
-        yield (
-            f'<text x="{x_of(line.x[middle]):.1f}" y="{y_of(line.y[middle]) - 4:.1f}" fill="{colour}"'
-            f' font-weight="bold">{_text(line.letter)}</text>'
-        )
+        for x, y in zip(*marks(panel, index, panel.x_range), strict=True):
+            yield (
+                f'<text x="{x_of(x):.1f}" y="{y_of(y) - 4:.1f}" fill="{colour}" font-weight="bold"'
+                f' text-anchor="middle">{_text(line.letter)}</text>'
+            )
 
 
 def _ticks(limits: tuple[float, float], is_log: bool) -> list[tuple[float, str]]:
     if is_log:
         return [(tick, f"{10**tick:g}") for tick in log_ticks(*limits)]
-    return [(float(tick), f"{tick:.4g}") for tick in np.linspace(*limits, 6)]
+    return [(tick, f"{tick:.6g}") for tick in linear_ticks(*limits)]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

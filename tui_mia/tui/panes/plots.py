@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from rich.table import Table
 from rich.text import Text
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, VerticalScroll
@@ -26,6 +26,7 @@ from tui_mia.store import (
     scored_runs,
 )
 from tui_mia.tui.answer import WAIT_SECONDS
+from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import AskPath, shown
 from tui_mia.tui.drawing import (
     GROUP_LETTERS,
@@ -164,8 +165,10 @@ CSV, `y` copies the points.
 
     # Reading
 
-    @work(group="plots", exclusive=True, exit_on_error=False)
-    async def _load(self, run_ids: Sequence[str] = ()) -> None:
+    def _load(self, run_ids: Sequence[str] = ()) -> None:
+        in_background(self, partial(self._read, run_ids), in_place_of="plots")
+
+    async def _read(self, run_ids: Sequence[str]) -> None:
         try:
             self._problem = ""
             await self._look_at_the_database()
@@ -182,9 +185,6 @@ CSV, `y` copies the points.
                 await self._read_histograms()
         except StoreError as error:
             self._problem = str(error)
-        except Exception as error:
-            self._problem = f"{type(error).__name__}: {error}"
-            self.tui.say(f"what was chosen can't be plotted: {self._problem}", "error")
         finally:
             self._tell("")
 

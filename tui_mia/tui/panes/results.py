@@ -150,7 +150,8 @@ The samples may get other numbers when the run ends.
         """From now on these are the samples; order, filter and marks stay as far as they make sense."""
         browser = self.browser
         before, sort, marked = browser.run, browser.sort, browser.table.marked
-        if before is None or not any(same_column(each, sort) for each in all_sorts(run.attacks)):
+        is_chosen = before is not None and sort != first_sort(before.attacks)
+        if not is_chosen or not any(same_column(each, sort) for each in all_sorts(run.attacks)):
             sort = first_sort(run.attacks)
         same_run = before is not None and before.run_id == run.run_id
         same_numbers = same_run and before is not None and before.is_stored

@@ -150,7 +150,9 @@ that differ.
         self.run_list.choose(run_id)
 
     def focus_first(self) -> None:
-        self.query_one(Nothing if self.has_class("-empty") else RunList).focus()
+        # Asked for a moment ago, when another pane may not have been in front yet.
+        if self.display:
+            self.query_one(Nothing if self.has_class("-empty") else RunList).focus()
 
     # What there is to see
 

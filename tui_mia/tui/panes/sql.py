@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -21,6 +22,7 @@ from tui_mia.store import StoreError, export_query
 from tui_mia.store.errors import Interrupted
 from tui_mia.store.source import QueryHandle
 from tui_mia.tui.answer import MOST_ROWS, WAIT_SECONDS, Answer, as_text, ask, counted
+from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import AskPath, Choose, shown
 from tui_mia.tui.examples import EXAMPLES
 from tui_mia.tui.pane import Pane
@@ -103,10 +105,10 @@ full, and `y` copies it.
     def on_mount(self) -> None:
         self.editor.border_title = "SQL"
         self._list_tables()
-        self.run_worker(self._begin_with_the_last_query(), exit_on_error=False)
+        in_background(self, self._begin_with_the_last_query)
 
     async def on_show_pane(self) -> None:
-        self._load_tables()
+        in_background(self, self._load_tables, in_place_of="tables")
 
     def focus_first(self) -> None:
         self.table.focus()
@@ -120,8 +122,8 @@ full, and `y` copies it.
         elif self._handle is not None:
             self._tell("a query is running already; escape interrupts it")
         else:
-            self.run_worker(self._remember(sql), exit_on_error=False)
-            self.run_worker(self._run(sql, self._begin()), exit_on_error=False)
+            in_background(self, partial(self._remember, sql))
+            in_background(self, partial(self._run, sql, self._begin()))
 
     def _begin(self) -> QueryHandle:
         """From here on something runs, and nothing else can be begun."""
@@ -242,7 +244,6 @@ full, and `y` copies it.
             self.editor.insert(name)
             self.editor.focus()
 
-    @work(group="tables", exclusive=True, exit_on_error=False)
     async def _load_tables(self) -> None:
         try:
             answer = await asyncio.to_thread(ask, self.tui.database, _TABLES, QueryHandle())
@@ -290,7 +291,7 @@ full, and `y` copies it.
 
     def _export(self, sql: str, path: Path | None) -> None:
         if path is not None and self._handle is None:
-            self.run_worker(self._write(sql, path, self._begin()), exit_on_error=False)
+            in_background(self, partial(self._write, sql, path, self._begin()))
 
     async def _write(self, sql: str, path: Path, handle: QueryHandle) -> None:
         def work() -> int:

@@ -16,7 +16,7 @@ from tui_mia.clean import printable
 from tui_mia.tui.app import JOURNAL_LINES, JournalLine
 
 # Few enough to be drawn while a key is answered.
-LINES_AT_ONCE: Final = 50
+LINES_AT_ONCE: Final = 100
 SECONDS_BETWEEN_BATCHES: Final = 0.02
 
 

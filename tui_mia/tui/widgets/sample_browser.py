@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from tui_mia.tui.app import TuiMia
 
 ALL: Final = SampleFilter()
+NOTHING_FITS: Final = """\
+No sample fits the filter.
+
+/ changes it, x shows all samples."""
+NO_SAMPLES: Final = """\
+The run has no samples yet.
+
+While it goes on they come some thousands at a time."""
 # So many rows are shown before the whole order is known.
 FIRST_ROWS: Final = 200
 # From so many cells on there is room for every attack.
@@ -174,8 +182,8 @@ class SampleBrowser(Vertical):
             self.table.say(shown(str(error)))
             self._show_title()
         else:
-            # Whoever moved among the first rows stays where they are.
-            stays = keep or (self._first_only and self.table.cursor > 0)
+            # Whoever went somewhere stays there; on top is on top.
+            stays = (keep or self._first_only) and self.table.cursor > 0
             number = self.table.current if stays else None
             self._doing, self._first_only = "", False
             self._show_order(order, (order.position(number) if number is not None else None) or 0)
@@ -199,8 +207,7 @@ class SampleBrowser(Vertical):
         if len(order):
             self.table.show(order, self.sort, self._lay_out, cursor)
         else:
-            fits = "No sample fits the filter.\n\n/ changes it, x shows all samples."
-            self.table.say(fits if self.where != ALL else "The run has no samples yet.")
+            self.table.say(NO_SAMPLES if self.where == ALL else NOTHING_FITS)
         self._show_title()
 
     def _lay_out(self, width: int) -> list[Column]:

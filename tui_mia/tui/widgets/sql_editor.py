@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from rich.text import Text
@@ -12,6 +13,7 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import LanguageDoesNotExist
 
 from tui_mia.clean import printable
+from tui_mia.tui.background import in_background
 
 if TYPE_CHECKING:
     from tui_mia.tui.app import TuiMia
@@ -47,4 +49,4 @@ class SqlEditor(TextArea):
         if not self.selected_text:
             raise SkipAction
         app = cast("TuiMia", self.app)
-        app.run_worker(app.copy(self.selected_text, "the selection"), exit_on_error=False)
+        in_background(app, partial(app.copy, self.selected_text, "the selection"))
