@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import signal
 import time
@@ -96,6 +97,7 @@ class TuiMia(App[int]):
         self.settings = settings or self._load_settings()
         self.board_ready = asyncio.Event()
         self._board: Board | None = None
+        self._panes: dict[str, Pane] = {}
         self._board_version = -1
         self._going_on: set[str] = set()
         self._copied = ""
@@ -149,6 +151,8 @@ class TuiMia(App[int]):
                 self.board_ready.set()
         for name in PANES:
             await asyncio.to_thread(pane_class, name)
+        # What is loaded stays: looking through all of it for garbage would hold up a key now and then.
+        gc.freeze()
 
     async def on_unmount(self) -> None:
         if self._board is not None:
@@ -167,11 +171,12 @@ class TuiMia(App[int]):
         """Bring a pane to the front, and wait until it is there."""
         async with self._opening:
             switcher = self.query_one("#panes", ContentSwitcher)
-            pane = next(iter(switcher.query(f"#{name}").results(Pane)), None)
+            pane = self._panes.get(name)
             if pane is None:
                 made = await asyncio.to_thread(pane_class, name)
                 pane = made(id=name)
                 await switcher.add_content(pane)
+                self._panes[name] = pane
             changed = switcher.current != name
             switcher.current = name
             with self.prevent(Tabs.TabActivated):
@@ -217,7 +222,7 @@ class TuiMia(App[int]):
         self.journal.append(line)
         if not self.is_running:
             return
-        if log := next(iter(self.query("#log").results(Pane)), None):
+        if log := self._panes.get("log"):
             log.post_message(self.Said(line))
         if toast:
             self._toast(message, level)
@@ -250,7 +255,7 @@ class TuiMia(App[int]):
         from tui_mia.tui.help import HelpScreen
 
         current = self.query_one("#panes", ContentSwitcher).current
-        pane = next(iter(self.query(f"#{current}").results(Pane)), None) if current else None
+        pane = self._panes.get(current or "")
         title = TITLES[current] if current in PANES else "tui-mia"
         self.push_screen(
             HelpScreen(title, pane.HELP if pane else "", list(self.screen.active_bindings.values()))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from rich.table import Table
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, VerticalScroll
@@ -29,7 +28,6 @@ from tui_mia.tui.answer import WAIT_SECONDS
 from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import AskPath, shown
 from tui_mia.tui.drawing import (
-    GROUP_LETTERS,
     LETTERS,
     SCALES,
     Panel,
@@ -41,12 +39,15 @@ from tui_mia.tui.drawing import (
 )
 from tui_mia.tui.pane import Pane
 from tui_mia.tui.plot_files import histogram_csv, roc_csv, svg
+from tui_mia.tui.plot_legend import histogram_table, roc_table
 from tui_mia.tui.widgets.choose_series import ChooseSeries
 from tui_mia.tui.widgets.plot import Plot
 
 Kind: TypeAlias = Literal["roc", "histogram"]
 
 PLOTS_ON_A_WIDE_SCREEN: Final = 4
+WIDE: Final = 120
+TALL: Final = 40
 OVERVIEW_BINS: Final = 1000
 BINS: Final = 60
 AXES: Final[dict[Scale, str]] = {
@@ -150,7 +151,7 @@ CSV, `y` copies the points.
         return {letter: histogram for letter, histogram in found if histogram is not None}
 
     def _page_size(self) -> int:
-        return PLOTS_ON_A_WIDE_SCREEN if self.app.size.width >= 120 and self.app.size.height >= 40 else 1
+        return PLOTS_ON_A_WIDE_SCREEN if self.app.size.width >= WIDE and self.app.size.height >= TALL else 1
 
     def _panels(self) -> list[Panel]:
         if self.drawn_kind == "roc":
@@ -259,47 +260,19 @@ CSV, `y` copies the points.
         return f"{what}  {self._doing}".rstrip()
 
     def _legend(self) -> Table:
-        return self._roc_legend() if self.drawn_kind == "roc" else self._histogram_legend()
-
-    def _roc_legend(self) -> Table:
-        wide = self.app.size.width >= 120
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
-        table.add_column("")
-        table.add_column("attack", max_width=20, no_wrap=True)
-        table.add_column("run", max_width=60 if wide else 24, no_wrap=True)
-        rates = (0.1, 0.01, 0.001) if wide else (0.01,)
-        for name in ["AUC", *(f"TPR@{rate:.1%}".replace(".0%", "%") for rate in rates)]:
-            table.add_column(name, justify="right")
-        table.add_column("members", justify="right")
-        table.add_column("non-members", justify="right")
-        for series in self.chosen:
-            curve = self._curves.get(series)
-            name = self._run_name(series.run_id) if wide else series.run_id
-            if curve is None:
-                cells = ["-"] * (len(rates) + 3)
-            else:
-                cells = [f"{curve.auc:.3f}", *(_rate(curve.tpr_at_fpr[rate]) for rate in rates)]
-                cells += [f"{curve.members:,}", f"{curve.nonmembers:,}"]
-            texts = [self.letters[series], printable(series.attack), printable(name), *cells]
-            table.add_row(*map(Text, texts))
-        return table
-
-    def _histogram_legend(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
-        table.add_column("")
-        table.add_column("attack", max_width=20, no_wrap=True)
-        table.add_column("run", max_width=24, no_wrap=True)
-        groups = [
-            group for group in GROUP_LETTERS if any(group in each.counts for each in self.histograms.values())
-        ]
-        for group in groups:
-            table.add_column(GROUP_LETTERS[group], justify="right")
-        for letter, histogram in self.histograms.items():
-            counts = [histogram.counts.get(group) for group in groups]
-            cells = ["-" if count is None else f"{count.sum():,}" for count in counts]
-            texts = [letter, printable(histogram.attack), printable(histogram.run_id), *cells]
-            table.add_row(*map(Text, texts))
-        return table
+        is_wide = self.app.size.width >= WIDE
+        name = self._run_name if is_wide else str
+        if self.drawn_kind == "roc":
+            return roc_table(
+                [
+                    (letter, series, self._curves.get(series), name(series.run_id))
+                    for series, letter in self.letters.items()
+                ],
+                is_wide=is_wide,
+            )
+        return histogram_table(
+            [(letter, found, name(found.run_id)) for letter, found in self.histograms.items()]
+        )
 
     def _notes(self) -> Iterator[str]:
         if self._problem:
@@ -419,11 +392,6 @@ CSV, `y` copies the points.
 
 def _names(series: ScoredRun) -> tuple[str, str]:
     return series.run_id, series.attack
-
-
-def _rate(rate: float | None) -> str:
-    """A rate, or a dash where it is below the resolution of the set."""
-    return "-" if rate is None else f"{rate:.3f}"
 
 
 def _stamp(database: Path) -> object:
