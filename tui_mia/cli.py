@@ -73,8 +73,12 @@ def open_app(
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         _fail("the app needs a terminal; without one: tui-mia run, runs, show, query", ExitCode.USAGE)
     from tui_mia.tui.app import TuiMia
+    from tui_mia.tui.widgets.graphics import prepare_graphics
 
     opened = TuiMia(db or DEFAULT_DATABASE)
+    # Before the app has the terminal: its graphics have to be asked for.
+    if problem := prepare_graphics(opened.settings.images):
+        opened.say(problem, "warning")
     opened.run(mouse=opened.settings.mouse and not no_mouse)
     sys.exit(opened.return_code or ExitCode.DONE)
 

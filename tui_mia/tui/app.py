@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import inspect
 import signal
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from textual import on
@@ -57,10 +58,7 @@ class TuiMia(App[int]):
     """The terminal app on one database; its result is the exit code."""
 
     TITLE = "tui-mia"
-    CSS_PATH: ClassVar[list[str | PurePath]] = [
-        "app.tcss",
-        *sorted((Path(__file__).parent / "panes").glob("*.tcss")),
-    ]
+    CSS_PATH = "app.tcss"
     COMMANDS: ClassVar = {KeyCommands}
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -155,6 +153,7 @@ class TuiMia(App[int]):
         gc.freeze()
 
     async def on_unmount(self) -> None:
+        gc.unfreeze()
         if self._board is not None:
             await self._board.leave()
 
@@ -174,6 +173,7 @@ class TuiMia(App[int]):
             pane = self._panes.get(name)
             if pane is None:
                 made = await asyncio.to_thread(pane_class, name)
+                self.stylesheet.read(Path(inspect.getfile(made)).with_suffix(".tcss"))
                 pane = made(id=name)
                 await switcher.add_content(pane)
                 self._panes[name] = pane
