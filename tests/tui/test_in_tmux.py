@@ -127,7 +127,7 @@ def test_an_audit_from_an_empty_folder_to_a_picture(
     (overview,) = list_runs(tmp_path / "audits.duckdb")
     assert overview.run.status == "done"
     pane.press("Enter")
-    pane.wait_for("140 samples")
+    pane.wait_for("230 samples")
     pane.press("Enter")
     pane.wait_for("▀", "wsa_rich")
     pane.press("q")

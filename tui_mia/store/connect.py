@@ -63,7 +63,12 @@ def limit_memory(memory: str, threads: int) -> None:
     One setting for all, because DuckDB refuses a second one on the same file.
     What does not fit goes to a temporary folder beside the database.
     """
-    _limits.update(memory_limit=memory, threads=threads)
+    _limits.update(
+        memory_limit=memory,
+        threads=threads,
+        allocator_flush_threshold="1MB",
+        allocator_bulk_deallocation_flush_threshold="1MB",
+    )
     # Arrow's own pool keeps what it once had.
     pa.set_memory_pool(pa.system_memory_pool())
 

@@ -66,12 +66,13 @@ def order_samples(
         # Sorted here and not by DuckDB, which would have to join scores to samples for it: this takes
         # 20 bytes a sample instead of about 80.
         numbers = _column(connection, f"SELECT number::UINTEGER AS number FROM {fitting}", parameters)
-        values = _values_by_number(connection, source, sort)
-    numbers.sort()
-    keys = np.full(len(numbers), np.nan)
-    known = numbers < len(values)
-    keys[known] = values[numbers[known]]
-    return SampleOrder(numbers[np.argsort(-keys if sort.descending else keys, kind="stable")])
+        numbers.sort()
+        keys = _values(connection, source, sort, int(numbers.max(initial=0)) + 1)
+    if len(keys) > len(numbers):
+        keys = keys[numbers]
+    if sort.descending:
+        np.negative(keys, out=keys)
+    return SampleOrder(numbers[np.argsort(keys, kind="stable")])
 
 
 def first_samples(
@@ -184,16 +185,16 @@ def _column(connection: duckdb.DuckDBPyConnection, sql: str, parameters: _Parame
     return column
 
 
-def _values_by_number(
-    connection: duckdb.DuckDBPyConnection, source: SampleSource, sort: SampleSort
+def _values(
+    connection: duckdb.DuckDBPyConnection, source: SampleSource, sort: SampleSort, at_least: int
 ) -> NDArray[np.float64]:
-    """An attack's scores or p-values at the places of their numbers; NaN where there is none."""
+    """An attack's scores or p-values at the places of their numbers, NaN elsewhere: [`at_least`] or more."""
     found = connection.execute(
         f"SELECT number::UINTEGER AS number, coalesce({sort.column}, 'NaN'::DOUBLE) AS value FROM scores"
         " WHERE run_id = ? AND attack = ? AND number IS NOT NULL",
         [source.run_id, sort.attack],
     ).fetchnumpy()
-    values = np.full(int(found["number"].max(initial=0)) + 1, np.nan)
+    values = np.full(max(at_least, int(found["number"].max(initial=0)) + 1), np.nan)
     values[found["number"]] = found["value"]
     return values
 

@@ -139,7 +139,7 @@ class TuiMia(App[int]):
         try:
             board_module = await asyncio.to_thread(importlib.import_module, "tui_mia.board")
             store = await asyncio.to_thread(importlib.import_module, "tui_mia.store")
-            store.limit_memory("64MiB", threads=1)
+            store.limit_memory("48MiB", threads=1)
             self._board = board_module.Board(self.database, self.say)
             await self.board.open()
             known = len(self.board.runs())
@@ -163,8 +163,9 @@ class TuiMia(App[int]):
         """Bring a pane to the front."""
         in_background(self, partial(self.bring, name))
 
-    def action_open_pane(self, name: PaneName) -> None:
-        self.open_pane(name)
+    async def action_open_pane(self, name: PaneName) -> None:
+        # Not in the background: keys that follow wait, and go to this pane.
+        await self.bring(name)
 
     async def bring(self, name: PaneName) -> Pane:
         """Bring a pane to the front, and wait until it is there."""
@@ -181,10 +182,10 @@ class TuiMia(App[int]):
             switcher.current = name
             with self.prevent(Tabs.TabActivated):
                 self.query_one(Tabs).active = name
+        if changed:
+            # At once, not in its turn: the next key is for this pane.
+            pane.screen.set_focus(pane.first_focus())
         await pane.on_show_pane()
-        # Another may have come to the front while this one looked around.
-        if changed and switcher.current == name:
-            pane.focus_first()
         return pane
 
     @on(Tabs.TabActivated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, cast, get_args
 
 from textual.containers import Vertical
+from textual.widget import Widget
 
 if TYPE_CHECKING:
     from tui_mia.tui.app import TuiMia
@@ -36,9 +37,6 @@ class Pane(Vertical):
     async def on_show_pane(self) -> None:
         """Called each time the pane comes to the front; what takes long belongs in a worker."""
 
-    def focus_first(self) -> None:
-        """Give the focus to what the pane's single keys work on."""
-        for widget in self.query("*"):
-            if widget.focusable:
-                widget.focus()
-                return
+    def first_focus(self) -> Widget | None:
+        """What has the focus when the pane comes to the front: single keys work there."""
+        return next((widget for widget in self.query("*") if widget.focusable), None)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, get_args
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widget import Widget
 from textual.widgets import Static
 
 from tui_mia.architectures import ArchitecturesError, architectures
@@ -84,8 +85,8 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         in_background(self, self._ask_for_models)
         self._have_checked()
 
-    def focus_first(self) -> None:
-        self.query_one(SectionList).focus()
+    def first_focus(self) -> Widget:
+        return self.query_one(SectionList)
 
     async def show(self, spec: AuditSpec | Path) -> None:
         """Put a spec or a file into the form; asks where something would be lost."""

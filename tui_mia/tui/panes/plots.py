@@ -12,6 +12,7 @@ from rich.table import Table
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, VerticalScroll
+from textual.widget import Widget
 from textual.widgets import Static
 
 from tui_mia.clean import printable
@@ -118,8 +119,8 @@ CSV, `y` copies the points.
         self.chosen, self._page = [], 0
         self._load(run_ids)
 
-    def focus_first(self) -> None:
-        self.query_one("#plot-0").focus()
+    def first_focus(self) -> Widget:
+        return self.query_one("#plot-0")
 
     def on_resize(self) -> None:
         self._draw()

@@ -10,6 +10,7 @@ from typing import ClassVar, Final, cast
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widget import Widget
 
 from tui_mia.store import (
     DatabaseLocked,
@@ -106,8 +107,8 @@ The samples may get other numbers when the run ends.
     def on_unmount(self) -> None:
         self._leave()
 
-    def focus_first(self) -> None:
-        self.browser.table.focus()
+    def first_focus(self) -> Widget:
+        return self.browser.table
 
     async def on_show_pane(self) -> None:
         if self.browser.run is None:

@@ -14,6 +14,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical, VerticalScroll
+from textual.widget import Widget
 from textual.widgets import Static
 
 from tui_mia.board import BoardRun
@@ -149,10 +150,13 @@ that differ.
         self._pull()
         self.run_list.choose(run_id)
 
-    def focus_first(self) -> None:
-        # Asked for a moment ago, when another pane may not have been in front yet.
+    def first_focus(self) -> Widget:
+        return self.query_one(Nothing if self.has_class("-empty") else RunList)
+
+    def _focus(self) -> None:
+        # Asked for a moment ago: another pane may have come to the front.
         if self.display:
-            self.query_one(Nothing if self.has_class("-empty") else RunList).focus()
+            self.first_focus().focus()
 
     # What there is to see
 
@@ -183,7 +187,7 @@ that differ.
         if self.has_class("-empty") != (not runs):
             self.set_class(not runs, "-empty")
             if self.app.focused is None or self in self.app.focused.ancestors:
-                self.call_after_refresh(self.focus_first)
+                self.call_after_refresh(self._focus)
         self._known = {run.run_id for run in runs}
         before = self.run_list.chosen
         self.run_list.show(runs)

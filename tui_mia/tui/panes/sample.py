@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from tui_mia.spec import AuditSpec
@@ -125,8 +126,8 @@ run read; where that is gone or holds another picture by now, the pane says so.
     def on_resize(self) -> None:
         self.refresh_bindings()
 
-    def focus_first(self) -> None:
-        self.query_one("#sample-caption").focus()
+    def first_focus(self) -> Widget:
+        return self.query_one("#sample-caption")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "more":
@@ -145,7 +146,7 @@ run read; where that is gone or holds another picture by now, the pane says so.
         self._shown, self._direction = -1, 1
         self._show_parts()
         self._go(position)
-        self.focus_first()
+        self.first_focus().focus()
 
     # Keys
 

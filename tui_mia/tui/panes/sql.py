@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -110,8 +111,8 @@ full, and `y` copies it.
     async def on_show_pane(self) -> None:
         in_background(self, self._load_tables, in_place_of="tables")
 
-    def focus_first(self) -> None:
-        self.table.focus()
+    def first_focus(self) -> Widget:
+        return self.table
 
     # Running
 

@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from tui_mia.store import (
     DatabaseLocked,
+    QueryHandle,
     SampleFilter,
     SampleOrder,
     SampleRow,
@@ -171,12 +172,14 @@ class SampleBrowser(Vertical):
         self._doing = "" if keep else _SORTING
         self._show_title()
         try:
-            # Of a filter that lets few samples through the first rows are no faster than all.
-            order = None if keep or where != ALL else await self._first_rows(run)
-            if order is None:
-                order = await ask_patiently(
-                    lambda handle: order_samples(run.source, sort, where, handle), self._say_locked
-                )
+            if keep or where == ALL:
+                order = None if keep else await self._first_rows(run)
+                if order is None:
+                    order = await ask_patiently(
+                        lambda handle: order_samples(run.source, sort, where, handle), self._say_locked
+                    )
+            else:
+                order = await self._filtered(run)
         except StoreError as error:
             self._doing, self._first_only = "", False
             self.table.say(shown(str(error)))
@@ -202,6 +205,18 @@ class SampleBrowser(Vertical):
         self._first_only = True
         self._show_order(order, 0)
         return None
+
+    async def _filtered(self, run: RunSamples) -> SampleOrder:
+        """The whole order at once: to look for the first that fit takes as long as to look for all."""
+        sort, where = self.sort, self.where
+
+        def question(handle: QueryHandle) -> tuple[SampleOrder, list[SampleRow]]:
+            order = order_samples(run.source, sort, where, handle)
+            return order, read_samples(run.source, order.numbers[:FIRST_ROWS], handle)
+
+        order, first = await ask_patiently(question, self._say_locked)
+        self.table.rows.put(first)
+        return order
 
     def _show_order(self, order: SampleOrder, cursor: int) -> None:
         if len(order):
