@@ -1,0 +1,56 @@
+"""Which letter of a plot is which, and the figures that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from tui_mia.clean import printable
+from tui_mia.store import RocCurve, ScoredRun, ScoreHistogram
+from tui_mia.tui.panes.plots.drawing import GROUP_LETTERS
+
+
+def roc_table(rows: Sequence[tuple[str, ScoredRun, RocCurve | None, str]], *, is_wide: bool) -> Table:
+    """A line for each letter, series, curve and name of its run; a dash for each figure that it lacks."""
+    rates = (0.1, 0.01, 0.001) if is_wide else (0.01,)
+    headings = ["AUC", *(f"TPR@{100 * rate:g}%" for rate in rates), "members", "non-members"]
+    table = _table(headings, run_width=60 if is_wide else 24)
+    for letter, series, curve, name in rows:
+        cells = ["-"] * len(headings)
+        if curve is not None:
+            cells = [f"{curve.auc:.3f}", *(_rate(curve.tpr_at_fpr[rate]) for rate in rates)]
+            cells += [f"{curve.members:,}", f"{curve.nonmembers:,}"]
+        _add(table, letter, series.attack, name, cells)
+    return table
+
+
+def histogram_table(rows: Sequence[tuple[str, ScoreHistogram, str]]) -> Table:
+    """A line for each letter, histogram and name of its run: how many scores each group has."""
+    groups = [group for group in GROUP_LETTERS if any(group in found.counts for _, found, _ in rows)]
+    table = _table([GROUP_LETTERS[group] for group in groups], run_width=60)
+    for letter, found, name in rows:
+        counts = [found.counts.get(group) for group in groups]
+        cells = ["-" if count is None else f"{count.sum():,}" for count in counts]
+        _add(table, letter, found.attack, name, cells)
+    return table
+
+
+def _table(headings: Sequence[str], run_width: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    table.add_column("attack", max_width=20, no_wrap=True)
+    table.add_column("run", max_width=run_width, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _add(table: Table, letter: str, attack: str, name: str, cells: Sequence[str]) -> None:
+    table.add_row(*map(Text, [letter, printable(attack), printable(name), *cells]))
+
+
+def _rate(rate: float | None) -> str:
+    """A rate, or a dash where it is below the resolution of the set."""
+    return "-" if rate is None else f"{rate:.3f}"
