@@ -17,7 +17,7 @@ from tui_mia.runs import RunDirectoryError
 from tui_mia.spec import AuditSpec, load_spec, read_document
 from tui_mia.tui.app import TuiMia
 from tui_mia.tui.dialogs import AskPath, Choose
-from tui_mia.tui.panes import audit
+from tui_mia.tui.panes.audit import pane as audit
 from tui_mia.tui.panes.audit.field_row import FieldRow
 from tui_mia.tui.panes.audit.pane import AuditPane
 from tui_mia.tui.panes.audit.pick_path import PickPath

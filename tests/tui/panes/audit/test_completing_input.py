@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tui_mia.tui.panes import audit
+from tui_mia.tui.panes.audit import pane as audit
 from tui_mia.tui.panes.audit.completing_input import CompletingInput, Offer
 
 PATHS = ("data/", "data.csv", "[x].csv", "\x1b]2;PWNED\x07.csv")

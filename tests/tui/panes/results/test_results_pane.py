@@ -28,7 +28,7 @@ from tui_mia.runs.tables import TABLES
 from tui_mia.store import RunRow, SampleOrder, delete_run, ingest, order_samples
 from tui_mia.tui.app import TuiMia
 from tui_mia.tui.dialogs import AskPath, Choose
-from tui_mia.tui.panes import results
+from tui_mia.tui.panes.results import pane as results
 from tui_mia.tui.panes.results.ask_text import AskText
 from tui_mia.tui.panes.results.filter_samples import FilterSamples
 from tui_mia.tui.panes.results.one_of import OneOf
@@ -350,7 +350,7 @@ async def test_marked_samples_are_exported_in_the_order_of_the_screen(
         await shown.settled()
         await shown.press("e")
         await shown.until(lambda: isinstance(shown.app.screen, AskPath))
-        assert "the 2 marked samples" in shown.screen()
+        assert "2 samples that you marked" in shown.screen()
         await shown.type(str(tmp_path / "marked.csv"))
         await shown.press("enter")
         await shown.until(lambda: any("wrote 2 samples" in line for line in shown.said()))

@@ -27,7 +27,14 @@ from tui_mia.tui.pane import Pane
 from tui_mia.tui.panes.results.ask_text import AskText
 from tui_mia.tui.panes.results.asking import ask, ask_patiently, who_holds_it
 from tui_mia.tui.panes.results.filter_samples import FilterSamples
-from tui_mia.tui.panes.results.run_samples import RunSamples, close_later, find_source, is_stored, look_at
+from tui_mia.tui.panes.results.run_samples import (
+    RunSamples,
+    close_later,
+    counted,
+    find_source,
+    is_stored,
+    look_at,
+)
 from tui_mia.tui.panes.results.sample_browser import ALL, SampleBrowser
 from tui_mia.tui.panes.results.sample_columns import (
     all_sorts,
@@ -324,7 +331,7 @@ The samples may get other numbers when the run ends.
         run, table = self.browser.run, self.browser.table
         if run is None or not len(table.order):
             return
-        what = f"the {len(table.marked):,} marked samples" if table.marked else "all samples shown"
+        what = f"{counted(len(table.marked))} that you marked" if table.marked else "all samples shown"
         question = f"Write {what} to (the ending says how: {', '.join(SUFFIXES)}):"
 
         def write(path: Path | None) -> None:
@@ -340,10 +347,10 @@ The samples may get other numbers when the run ends.
         if isinstance(source, StoredRun):
             source = StoredRun(source.database, source.run_id, EXPORT_WAIT_SECONDS)
         form = cast(Format, path.suffix.removeprefix("."))
-        self.tui.say(f"writing {len(numbers):,} samples to {path}", toast=True)
+        self.tui.say(f"writing {counted(len(numbers))} to {path}", toast=True)
         try:
             count = await ask(lambda handle: export_samples(source, numbers, path, form, handle=handle))
         except StoreError as error:
             self.tui.say(f"nothing was written: {error}", "error", toast=True)
         else:
-            self.tui.say(f"wrote {count:,} samples to {path}", toast=True)
+            self.tui.say(f"wrote {counted(count)} to {path}", toast=True)

@@ -103,7 +103,8 @@ def title(
     of = f" of {run.total:,}" if first_only or where != SampleFilter() else ""
     parts = [
         f"run {printable(run.run_id)}",
-        f"{first}{shown_count:,}{of} samples{'' if run.is_stored else ' so far'}",
+        f"{first}{shown_count:,}{of} {_samples(run.total if of else shown_count)}"
+        f"{'' if run.is_stored else ' so far'}",
         f"by {sort_name(sort)} {direction(sort)}",
     ]
     if marked:
@@ -114,6 +115,15 @@ def title(
     if where != SampleFilter():
         lines.append(f"filter: {', '.join(filter_parts(where))}")
     return "\n".join(lines)
+
+
+def counted(count: int) -> str:
+    """So many samples."""
+    return f"{count:,} {_samples(count)}"
+
+
+def _samples(count: int) -> str:
+    return "sample" if count == 1 else "samples"
 
 
 def filter_parts(where: SampleFilter) -> list[str]:
