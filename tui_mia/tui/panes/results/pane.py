@@ -22,6 +22,7 @@ from tui_mia.store import (
     StoreError,
     export_samples,
 )
+from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import AskPath, Choose
 from tui_mia.tui.pane import Pane
 from tui_mia.tui.panes.results.ask_text import AskText
@@ -131,7 +132,7 @@ The samples may get other numbers when the run ends.
     # Which run
 
     def _begin(self, run_id: str | None) -> None:
-        self.run_worker(self._open(run_id), exclusive=True, group="open", exit_on_error=False)
+        in_background(self, partial(self._open, run_id), in_place_of="open")
 
     async def _open(self, run_id: str | None) -> None:
         """Find the run, or the newest with samples if none is named, and show it from the top."""
@@ -204,7 +205,7 @@ The samples may get other numbers when the run ends.
                 self._begin(run.run_id)
             else:
                 self._looking = True
-                self.run_worker(self._take_in(run), exit_on_error=False)
+                in_background(self, partial(self._take_in, run))
 
     async def _take_in(self, run: RunSamples) -> None:
         """Show what has come of a run since."""
@@ -305,7 +306,7 @@ The samples may get other numbers when the run ends.
     def action_jump(self) -> None:
         def jump(text: str | None) -> None:
             if text is not None:
-                self.run_worker(self.browser.jump(text), exclusive=True, group="jump", exit_on_error=False)
+                in_background(self, partial(self.browser.jump, text), in_place_of="jump")
 
         if self.browser.run is not None:
             question = "Jump to a sample: #number, key, or the beginning of an id"
@@ -336,7 +337,7 @@ The samples may get other numbers when the run ends.
 
         def write(path: Path | None) -> None:
             if path is not None:
-                self.run_worker(self._export(run, path), exit_on_error=False)
+                in_background(self, partial(self._export, run, path))
 
         self.app.push_screen(AskPath(question, f"{run.run_id}-samples.csv", SUFFIXES), write)
 

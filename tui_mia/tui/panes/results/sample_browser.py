@@ -27,6 +27,7 @@ from tui_mia.store import (
     order_samples,
     read_samples,
 )
+from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import shown
 from tui_mia.tui.panes.results.asking import ask_patiently, who_holds_it
 from tui_mia.tui.panes.results.run_samples import RunSamples, place, title
@@ -163,7 +164,7 @@ class SampleBrowser(Vertical):
     def _arrange(self, *, keep: bool = False) -> None:
         """Show the samples as sort and filter say; `keep` stays at the sample where the cursor is."""
         self.arranged.clear()
-        self.run_worker(self._arranging(keep), exclusive=True, group="arrange", exit_on_error=False)
+        in_background(self, partial(self._arranging, keep), in_place_of="arrange")
 
     async def _arranging(self, keep: bool) -> None:
         run, sort, where = self.run, self.sort, self.where
@@ -244,7 +245,7 @@ class SampleBrowser(Vertical):
     def _rows_wanted(self) -> None:
         if not self._reading:
             self._reading = True
-            self.run_worker(self._read_rows(), exit_on_error=False)
+            in_background(self, self._read_rows)
 
     async def _read_rows(self) -> None:
         """Read what is seen until that is at hand; what was passed over meanwhile is never read."""
