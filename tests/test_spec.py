@@ -25,6 +25,7 @@ from tui_mia.spec import (
     read_spec,
     write_document,
 )
+from tui_mia.spec.sources import patterns
 
 MINIMAL = (
     '[model]\narchitecture = "ViT-B-32"\npretrained = "laion2b"\n[pools.candidates]\nsource = "pairs.csv"\n'
@@ -422,3 +423,8 @@ def test_a_pool_can_be_had_from_a_document_that_is_wrong_elsewhere(tmp_path: Pat
     assert general.source == [str(tmp_path / "a.csv")]
     assert pool_of(document, tmp_path, "bank") is None
     assert pool_of({"pools": 3}, tmp_path, "bank") is None
+
+
+@pytest.mark.parametrize("source", ["part-{0..99999999}.tar", "{0..1000}{0..1000}", "{0..%s}" % ("9" * 5000)])
+def test_a_range_with_a_zero_too_many_is_a_file_name_and_not_all_the_memory(source: str) -> None:
+    assert patterns(source) == [source]

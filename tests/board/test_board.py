@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import time
@@ -14,7 +15,17 @@ import pytest
 
 from tests.board.conftest import Told, until, with_seed
 from tui_mia.board import Board, BoardRun, RunStatus
-from tui_mia.runs import Finished, Launched, RunDirectory, RunDirectoryError, RunState, start_worker
+from tui_mia.board import board as board_module
+from tui_mia.board.sight import Sight, look_around
+from tui_mia.runs import (
+    Finished,
+    Launched,
+    RunDirectory,
+    RunDirectoryError,
+    RunState,
+    start_worker,
+    stop_worker,
+)
 from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.identity import inputs_digest
 from tui_mia.spec import AuditSpec
@@ -242,6 +253,59 @@ async def test_two_boards_of_one_database_start_a_queued_run_once(
     await second.cancel(waiting)
     for board in (first, second):
         await seen(board, waiting, "cancelled")
+
+
+async def test_a_run_that_another_board_took_out_of_the_queue_is_not_started(
+    board: Board, tiny_audit: AuditSpec
+) -> None:
+    running = await board.submit(tiny_audit)
+    waiting = await board.submit(with_seed(tiny_audit, 1))
+    directory = RunDirectory(runs_folder(board.database) / waiting)
+    directory.queued_path.unlink()
+    directory.append(Finished("cancelled"))
+    await board.cancel(running)
+    await seen(board, running, "cancelled")
+    await seen(board, waiting, "cancelled")
+    assert [type(event) for event in directory.events()] == [Finished]
+
+
+async def test_a_folder_that_cannot_be_read_for_a_while_is_told_once_and_looked_at_again(
+    make_board: Callable[[], Board], told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_module, "SECONDS_BETWEEN_LOOKS", 0.01)
+    looks = 0
+
+    def look(database: Path, before: Sight) -> Sight:
+        nonlocal looks
+        looks += 1
+        if 1 < looks < 4:
+            raise OSError(errno.EIO, "Input/output error", "pid")
+        return look_around(database, before)
+
+    monkeypatch.setattr(board_module, "look_around", look)
+    await make_board().open()
+    await until(lambda: looks > 4)
+    assert len(told.messages) == 1
+    assert told.has("Input/output error", "warning")
+
+
+async def test_a_worker_that_does_not_end_holds_up_nobody_who_leaves(
+    make_board: Callable[[], Board], tiny_audit: AuditSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_vain(directory: RunDirectory) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(board_module, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(board_module, "LAST_SAVE_SECONDS", 0.05)
+    monkeypatch.setattr(board_module, "stop_worker", in_vain)
+    board = make_board()
+    await board.open()
+    directory = RunDirectory(runs_folder(board.database) / await board.submit(tiny_audit))
+    async with asyncio.timeout(2):
+        await board.cancel_all()
+        await board.leave()
+    assert directory.is_running()
+    await stop_worker(directory)
 
 
 async def test_a_database_that_is_held_keeps_a_run_waiting_and_loses_nothing(

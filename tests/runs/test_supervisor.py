@@ -20,6 +20,7 @@ from tui_mia.runs import (
     Launched,
     Loaded,
     Note,
+    NotQueued,
     Progress,
     RunDirectory,
     RunState,
@@ -275,7 +276,9 @@ def test_a_worker_that_is_left_goes_on(directory: RunDirectory) -> None:
     assert not directory.is_running()
 
 
-def test_a_worker_sees_the_gpu_that_was_chosen_for_it(directory: RunDirectory) -> None:
+def test_a_worker_sees_the_gpu_that_was_chosen_for_it(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> bytes:
         worker = await start_worker(directory, gpu="GPU-1234")
         assert worker is not None
@@ -284,7 +287,10 @@ def test_a_worker_sees_the_gpu_that_was_chosen_for_it(directory: RunDirectory) -
         await worker.wait()
         return seen
 
-    assert b"\0CUDA_VISIBLE_DEVICES=GPU-1234\0" in asyncio.run(scenario())
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    seen = asyncio.run(scenario())
+    assert b"\0CUDA_VISIBLE_DEVICES=GPU-1234\0" in seen
+    assert b"\0CUDA_DEVICE_ORDER=PCI_BUS_ID\0" in seen
     launched = directory.events()[0]
     assert isinstance(launched, Launched)
     assert launched.gpu == "GPU-1234"
@@ -301,6 +307,13 @@ def test_a_run_that_is_started_leaves_the_queue(directory: RunDirectory) -> None
 
     asyncio.run(scenario())
     assert not directory.queued_path.exists()
+
+
+def test_a_run_that_was_taken_out_of_the_queue_is_not_started_from_it(directory: RunDirectory) -> None:
+    with pytest.raises(NotQueued):
+        asyncio.run(start_worker(directory, from_queue=True))
+    assert directory.events() == []
+    assert not directory.is_running()
 
 
 def test_who_stops_a_worker_does_not_mean_the_next_one(

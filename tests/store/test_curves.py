@@ -257,6 +257,30 @@ def test_limits_put_two_runs_on_one_axis_and_what_is_beyond_them_is_counted(fold
     assert histogram.outside == 2
 
 
+def test_a_few_members_are_no_tail_of_many_known_nonmembers(tmp_path: Path, make_run: MakeRun) -> None:
+    generator = np.random.default_rng(1)
+    members, nonmembers = generator.normal(4, 1, 100), generator.normal(0, 1, 20_000)
+    nonmembers[0] = 1e6
+    tables = write_tables(
+        tmp_path, [(True, float(x)) for x in members], [(None, float(x)) for x in nonmembers]
+    )
+    database = tmp_path / "audits.duckdb"
+    ingest(database, make_run("run-a"), tables)
+    whole = score_histogram(database, "run-a", "csa")
+    assert whole is not None
+    low, high = whole.middle
+    assert -3 < low < -2.2
+    assert members.max() - 1 < high <= members.max()
+    assert whole.outside == 0
+    shown = score_histogram(database, "run-a", "csa", 60, low, high)
+    assert shown is not None
+    assert shown.counts["members"].sum() >= 99
+    assert 0.985 * 20_000 < shown.counts["known non-members"].sum() < 20_000
+    assert shown.totals == {"members": 100, "known non-members": 20_000}
+    assert shown.outside == 20_100 - sum(counts.sum() for counts in shown.counts.values())
+    assert (shown.counts["known non-members"] > 0).sum() > 20
+
+
 def test_scores_that_are_all_the_same_have_a_histogram_around_them(folder: Path) -> None:
     histogram = histogram_of(folder, [3.0] * 4, bins=3)
     assert histogram is not None

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -138,8 +139,30 @@ def test_a_run_that_was_closed_says_so_and_leaves_nothing(directory: RunDirector
     live.close()
     live.close()
     assert not folder.exists()
-    with pytest.raises(StoreError, match="run-live"):
-        order_samples(live)
+    for ask in (order_samples, LiveRun.refresh):
+        with pytest.raises(StoreError, match=r"run-live: the run has ended .* open the sample again from"):
+            ask(live)
+
+
+def test_no_room_for_the_temporary_file_is_told(
+    directory: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StoreError, match="run-live: no temporary file for its samples"):
+        LiveRun(directory)
+
+
+def test_a_temporary_file_that_duckdb_can_not_make_is_told_and_leaves_nothing(
+    directory: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(connection: duckdb.DuckDBPyConnection) -> None:
+        raise duckdb.IOException("No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tui_mia.store.live.create_schema", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        LiveRun(directory)
+    assert not list(tmp_path.glob("tui-mia-live-*"))
 
 
 def test_what_is_live_is_what_the_database_has_later(finished_run: Any) -> None:

@@ -202,6 +202,8 @@ async def test_enter_is_never_yes(make_app: Callable[..., TuiMia]) -> None:
         ("{folder}/there.csv", "There is such a file already"),
         ("{folder}/no/a.csv", "There is no folder"),
         ("{folder}/new.csv", None),
+        ("~nobody-of-this-name/a.csv", "There is no folder"),
+        ("{folder}/" + "long" * 100 + ".csv", None),
     ],
 )
 def test_a_path_that_cannot_be_written_is_said_to_be(tmp_path: Path, text: str, said: str | None) -> None:

@@ -19,10 +19,11 @@ class Bench:
     def __init__(self) -> None:
         self.begun: asyncio.Queue[str] = asyncio.Queue()
         self.done: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.failed: asyncio.Queue[Exception] = asyncio.Queue()
         self.stopped: list[str] = []
         self.go = threading.Event()
         self._loop = asyncio.get_running_loop()
-        self.latest: Latest[str, str] = Latest(self._work, self._take, 0.0)
+        self.latest: Latest[str, str] = Latest(self._work, self._take, self.failed.put_nowait, 0.0)
 
     def _work(self, job: str, stop: Callable[[], bool]) -> Iterator[str]:
         self._loop.call_soon_threadsafe(self.begun.put_nowait, job)
@@ -79,12 +80,14 @@ async def test_work_that_does_not_stop_holds_up_nobody_who_leaves() -> None:
     bench.go.set()
 
 
-async def test_a_defect_in_the_work_is_not_swallowed() -> None:
+async def test_an_error_is_told_and_the_next_piece_is_done() -> None:
     bench = Bench()
     running = asyncio.create_task(bench.latest.run())
     bench.latest.ask("broken")
-    with pytest.raises(RuntimeError, match="broken"):
-        await asyncio.wait_for(running, SECONDS)
+    assert str(await asyncio.wait_for(bench.failed.get(), SECONDS)) == "broken"
+    bench.latest.ask("a")
+    assert await bench.next_done() == ("a", "a 1")
+    running.cancel()
 
 
 async def test_the_same_result_again_is_only_a_chance_to_stop() -> None:
@@ -95,7 +98,7 @@ async def test_the_same_result_again_is_only_a_chance_to_stop() -> None:
         yield from [first] * 1000
         yield second
 
-    latest = Latest(work, lambda _, result: told.put_nowait(result), 0.0)
+    latest = Latest(work, lambda _, result: told.put_nowait(result), told.put_nowait, 0.0)
     running = asyncio.create_task(latest.run())
     latest.ask("a")
     assert await asyncio.wait_for(told.get(), SECONDS) is first

@@ -54,10 +54,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ],
         "scores": [
             {**one, "attack": attack, "score": score(one["number"]), "p_value": (one["number"] + 1) / 41}
-            for attack, score in (
-                ("csa", lambda n: n * 7 % 40 / 40),
-                ("wsa", lambda n: n % 3 * -1.0 - n / 90),
-            )
+            for attack, score in SCORES.items()
             for one in ids
         ],
         "metrics": [

@@ -17,6 +17,7 @@ from tui_mia.board.tended import TendedRun
 from tui_mia.landing import forget
 from tui_mia.runs import (
     Finished,
+    NotQueued,
     RunDirectory,
     RunDirectoryError,
     RunState,
@@ -150,19 +151,18 @@ class Board:
         run = self._tended.get(run_id)
         if run is None or run.status == "saving":
             return
-        if run.stopping is None:
-            waits = run.status == "queued"
-            run.status = "cancelling"
-            self._changed()
-            run.stopping = self._errands.begin(self._withdraw(run) if waits else self._stop(run))
         # Whoever asked may leave; the run is stopped nevertheless.
-        await asyncio.shield(run.stopping)
+        await asyncio.shield(self._stopping(run))
 
     async def cancel_all(self) -> None:
-        """Stop everything that goes on or waits; back once no worker is left, and what can be saved is."""
+        """Stop everything that goes on or waits; back once no worker is left, and what can be saved is.
+
+        A worker that does not end, as one that hangs in the driver, is not waited for for long.
+        """
         runs = [run for run in self._tended.values() if run.is_live or run.status == "queued"]
         runs.sort(key=lambda run: run.status != "queued")  # none may start because another one stops
-        await asyncio.gather(*(self.cancel(run.run_id) for run in runs))
+        if stopping := [self._stopping(run) for run in runs]:
+            await asyncio.wait(stopping, timeout=STOP_SECONDS)
         if saving := [run.task for run in self._tended.values() if run.task is not None]:
             await asyncio.wait(saving, timeout=LAST_SAVE_SECONDS)
 
@@ -190,7 +190,8 @@ class Board:
     async def leave(self) -> None:
         """Stop looking on. Workers go on; what is queued or unsaved waits on disk for the next board."""
         runs = list(self._tended.values())
-        await asyncio.gather(*(run.stopping for run in runs if run.stopping), return_exceptions=True)
+        if stopping := [run.stopping for run in runs if run.stopping]:
+            await asyncio.wait(stopping, timeout=STOP_SECONDS)
         await self._errands.end()
         for run in runs:
             if run.worker is not None:
@@ -199,11 +200,19 @@ class Board:
     # What there is to see
 
     async def _watch(self) -> None:
+        problem: str | None = None
         while True:
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
             # A run whose directory is just being made looks like one that was cut off.
-            if not self._opening.locked():
+            if self._opening.locked():
+                continue
+            try:
                 await self._look()
+                problem = None
+            except OSError as error:
+                if str(error) != problem:
+                    problem = str(error)
+                    self._tell(f"can't look at the runs: {error}; it is tried again", "warning")
 
     async def _look(self) -> None:
         """See what others did, and take up what needs it."""
@@ -300,7 +309,10 @@ class Board:
 
     async def _start(self, run: TendedRun, place: Place) -> None:
         try:
-            run.worker = await start_worker(run.directory, place.gpu)
+            run.worker = await start_worker(run.directory, place.gpu, from_queue=True)
+        except NotQueued:  # another board has taken it out; the next look tells what it is now
+            self._put_down(run)
+            return
         except OSError as error:
             self._put_down(run)
             self._tell(f"run {run.run_id} can't be started: {error}", "error")
@@ -358,6 +370,15 @@ class Board:
                 self._tell(f"run {run.run_id} was cancelled; it can be resumed", "info")
             case _:
                 self._tell(f"run {run.run_id} is done", "info")
+
+    def _stopping(self, run: TendedRun) -> asyncio.Task[None]:
+        """The task that stops a run or takes it out of the queue, begun if it isn't yet."""
+        if run.stopping is None:
+            waits = run.status == "queued"
+            run.status = "cancelling"
+            self._changed()
+            run.stopping = self._errands.begin(self._withdraw(run) if waits else self._stop(run))
+        return run.stopping
 
     async def _stop(self, run: TendedRun) -> None:
         with suppress(FileNotFoundError):  # whoever deletes the directory of a run that goes on

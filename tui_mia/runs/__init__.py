@@ -9,13 +9,14 @@ from tui_mia.runs.events import Event, Finished, Launched, Loaded, Note, Progres
 from tui_mia.runs.identity import find_unfinished
 from tui_mia.runs.opening import OpenedRun, open_again, open_run
 from tui_mia.runs.state import Phase, RunState
-from tui_mia.runs.supervisor import Worker, follow, start_worker, stop_worker
+from tui_mia.runs.supervisor import NotQueued, Worker, follow, start_worker, stop_worker
 
 __all__ = [
     "Event",
     "Finished",
     "Launched",
     "Loaded",
+    "NotQueued",
     "Note",
     "OpenedRun",
     "Phase",

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 
-from tui_mia.runs.directory import RunDirectory
+from tui_mia.runs.directory import RunDirectory, RunDirectoryError
 from tui_mia.runs.events import LONGEST_LINE, Event, Finished, Launched, decode_event, last_attempt
 
 POLL_SECONDS = 0.05
@@ -24,6 +24,10 @@ GRACE_SECONDS = 1.2
 LAST_WORD_SECONDS = 0.5
 # What is read between two turns of the event loop: a few milliseconds' worth of lines.
 BYTES_A_TURN = 2**16
+
+
+class NotQueued(RunDirectoryError):  # noqa: N818
+    """The run was to be started from the queue, and somebody has taken it out."""
 
 
 class Worker:
@@ -57,19 +61,31 @@ class Worker:
             self._process.returncode = 0
 
 
-async def start_worker(directory: RunDirectory, gpu: str | None = None) -> Worker | None:
+async def start_worker(
+    directory: RunDirectory, gpu: str | None = None, *, from_queue: bool = False
+) -> Worker | None:
     """Start the worker of a run, in a session of its own, so that it outlives its terminal.
 
     With `gpu`, the UUID of one, it sees no other. None if the run has a worker
     already, of another front end.
+
+    Raises:
+        NotQueued: if it is to be started `from_queue` and isn't queued any more.
     """
-    # Threads that spin while they wait cost tenfold on a machine that is shared.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    environment = {
+        # Threads that spin while they wait cost tenfold on a machine that is shared.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        # The driver, which the front end asks, counts the GPUs so; CUDA by itself has the fastest first.
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        **os.environ,
+    }
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
     with directory.claim() as pid_file, directory.log_path.open("ab") as log:
         if pid_file is None:
             return None
+        if from_queue and not directory.queued_path.exists():
+            raise NotQueued(f"run {directory.run_id} is not queued any more")
         directory.queued_path.unlink(missing_ok=True)
         directory.landed_path.unlink(missing_ok=True)
         directory.append(Launched(gpu))

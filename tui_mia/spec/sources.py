@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
+import re
 from pathlib import Path
+from typing import Final
 
 from braceexpand import braceexpand
+
+MOST_NAMES: Final = 100_000
 
 
 def expand_source(source: str) -> list[Path]:
@@ -15,13 +20,21 @@ def expand_source(source: str) -> list[Path]:
 
 
 def patterns(source: str) -> list[str]:
-    """The paths and globs that a source stands for."""
+    """The paths and globs that a source stands for; with too many names it is taken for a file name."""
     if os.path.lexists(source):
+        return [source]
+    if _names(source) > MOST_NAMES:
         return [source]
     try:
         return list(braceexpand(source))
     except ValueError:  # unbalanced braces are a plain file name
         return [source]
+
+
+def _names(source: str) -> float:
+    """How many names the numeric ranges in a source stand for; one zero too many must not fill the memory."""
+    ends = re.findall(r"\{(-?\d+)\.\.(-?\d+)", source)
+    return math.prod(abs(float(last) - float(first)) + 1 for first, last in ends)
 
 
 def matches(pattern: str) -> list[str]:

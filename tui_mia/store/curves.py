@@ -15,6 +15,8 @@ from tui_mia.store.connect import WAIT_SECONDS, reading
 
 FEWEST_FALSE_POSITIVES: Final = 10
 FPR_POINTS: Final = (0.1, 0.01, 0.001)
+# Of each group, at either end: what is left out of the middle of a histogram.
+TAIL: Final = 0.005
 GROUPS: Final[tuple[str, ...]] = ("members", "non-members", "candidates", "known non-members")
 
 _HIGHEST: Final = ", ".join(
@@ -77,8 +79,14 @@ _GROUPED: Final = f"""
               FROM samples
               WHERE run_id = $run_id AND pool IN ('candidates', 'nonmembers')) USING (number)
     )"""
+# Quantiles of each group: a small one is not to be left out as the tail of a large one.
 _RANGE: Final = f"""
-    {_GROUPED} SELECT min(score), max(score) FROM grouped WHERE isfinite(score)"""
+    {_GROUPED}
+    SELECT min(lowest), max(highest), min(ends[1]), max(ends[2]) FROM (
+        SELECT min(score) AS lowest, max(score) AS highest,
+               quantile_disc(score, [{TAIL}, {1 - TAIL}]) AS ends
+        FROM grouped WHERE isfinite(score) GROUP BY known
+    )"""
 _BINS: Final = f"""
     {_GROUPED}
     SELECT known, bin, count(*) FROM (
@@ -126,15 +134,22 @@ class ScoreHistogram:
     """How the scores of an attack are spread, by what is known of the samples.
 
     `counts` has [bins] int64 for each of `GROUPS` with a score in the run; `edges` are the
-    [bins + 1] scores between the bins, of which the last belongs to the last bin. `outside`
-    scores are beyond the edges or not finite.
+    [bins + 1] scores between the bins, of which the last belongs to the last bin. `totals` are
+    all scores of each group, also those that are beyond the edges or not finite. `middle` is from
+    where to where the scores reach without the thin tails of each group.
     """
 
     run_id: str
     attack: str
     edges: NDArray[np.float64]
     counts: Mapping[str, NDArray[np.int64]]
-    outside: int
+    totals: Mapping[str, int]
+    middle: tuple[float, float]
+
+    @property
+    def outside(self) -> int:
+        """How many scores are beyond the edges or not finite."""
+        return sum(self.totals.values()) - sum(int(counts.sum()) for counts in self.counts.values())
 
 
 def scored_runs(database: Path, wait_seconds: float = WAIT_SECONDS) -> list[ScoredRun]:
@@ -196,7 +211,7 @@ def score_histogram(
     """
     which = {"run_id": run_id, "attack": attack}
     with reading(database, wait_seconds) as connection:
-        lowest, highest = connection.execute(_RANGE, which).fetchall()[0]
+        lowest, highest, *ends = connection.execute(_RANGE, which).fetchall()[0]
         low, high = lowest if low is None else low, highest if high is None else high
         if low is None or high is None or lowest is None:
             return None
@@ -207,12 +222,15 @@ def score_histogram(
         rows = connection.execute(_BINS, parameters).fetchall()
     known = {GROUPS[group] for group, _, _ in rows}
     counts = {group: np.zeros(bins, np.int64) for group in GROUPS if group in known}
+    totals = dict.fromkeys(counts, 0)
     for group, index, count in rows:
+        totals[GROUPS[group]] += count
         if index is not None:
             counts[GROUPS[group]][index] = count
     edges = np.append(low + width * np.arange(bins, dtype=np.float64), high)
-    outside = sum(count for _, index, count in rows if index is None)
-    return ScoreHistogram(run_id=run_id, attack=attack, edges=edges, counts=counts, outside=outside)
+    return ScoreHistogram(
+        run_id=run_id, attack=attack, edges=edges, counts=counts, totals=totals, middle=_with_width(*ends)
+    )
 
 
 def _corners(

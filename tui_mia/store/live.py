@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +34,8 @@ class LiveRun:
     They are numbered as they come, pairs that occur twice are still among
     them, and of the attacks there are `csa` and `aea_mean`, without p-values.
     All of it is in a temporary file, because the database belongs to whoever
-    asks for it. Every method may be called from any thread.
+    asks for it. Every method may be called from any thread. Raises `StoreError`
+    where there is no room for the file.
     """
 
     def __init__(self, directory: RunDirectory) -> None:
@@ -43,11 +44,18 @@ class LiveRun:
         self._taken: set[str] = set()
         self._samples = 0
         self._refreshing = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="tui-mia-live-")
-        file = Path(self._folder.name, "live.duckdb")
+        self._closed = False
         config = {**NO_EXTENSIONS, "memory_limit": _MEMORY, "threads": 2}
-        self._connection = duckdb.connect(str(file), config=config)
-        create_schema(self._connection)
+        with ExitStack() as undo:
+            try:
+                self._folder = tempfile.TemporaryDirectory(prefix="tui-mia-live-")
+                undo.callback(self._folder.cleanup)
+                file = Path(self._folder.name, "live.duckdb")
+                self._connection = undo.enter_context(duckdb.connect(str(file), config=config))
+                create_schema(self._connection)
+            except (duckdb.Error, OSError) as error:
+                raise StoreError(f"run {self._run_id}: no temporary file for its samples: {error}") from error
+            undo.pop_all()
 
     @property
     def run_id(self) -> str:
@@ -56,10 +64,13 @@ class LiveRun:
     @contextmanager
     def connected(self, handle: QueryHandle | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
+            if self._closed:
+                raise StoreError(self._why_closed())
             with self._connection.cursor() as cursor, (handle or QueryHandle()).holding(cursor):
                 yield cursor
         except duckdb.Error as error:
-            raise StoreError(f"run {self._run_id}: {error}") from error
+            why = self._why_closed() if self._closed else f"run {self._run_id}: {error}"
+            raise StoreError(why) from error
 
     def refresh(self, seconds: float = 1.0) -> int:
         """Take in the parts that are new, for about so long, and return the number of samples now."""
@@ -74,8 +85,15 @@ class LiveRun:
     def close(self) -> None:
         """Forget the samples, once what is being read has been read."""
         with self._refreshing:
+            self._closed = True
             self._connection.close()
             self._folder.cleanup()
+
+    def _why_closed(self) -> str:
+        return (
+            f"run {self._run_id}: the run has ended (or another was chosen);"
+            " open the sample again from Results"
+        )
 
     def _new_parts(self) -> list[Path]:
         found = [path for pool in _POOLS for path in sorted(self._parts.glob(f"{pool}-*.parquet"))]

@@ -99,6 +99,7 @@ class TuiMia(App[int]):
         self._board_version = -1
         self._going_on: set[str] = set()
         self._copied = ""
+        self._asking_to_quit = False
         self._opening = asyncio.Lock()
 
     @property
@@ -314,7 +315,7 @@ class TuiMia(App[int]):
     async def action_quit(self) -> None:
         """Leave; with a run going on, ask what is to become of it."""
         live = self._board.live() if self._board else []
-        if not live or self.screen.is_modal:
+        if not live or self._asking_to_quit:
             self.exit(0)
             return
         from tui_mia.tui.dialogs import Choose
@@ -327,9 +328,11 @@ class TuiMia(App[int]):
             ("c", "Cancel it and quit; it can be resumed", "cancel"),
             ("b", "Back", None),
         ]
+        self._asking_to_quit = True
         self.push_screen(Choose(f"{runs} going on{waiting}.", options), self._quit)
 
     async def _quit(self, answer: str | None) -> None:
+        self._asking_to_quit = False
         if answer == "cancel":
             self.query_one("#status", Static).update("cancelling")
             await self.board.cancel_all()

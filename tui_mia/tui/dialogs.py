@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -16,6 +17,7 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from tui_mia.clean import printable
+from tui_mia.tui.widgets.plain_input import PlainInput
 
 Answer = TypeVar("Answer")
 
@@ -88,7 +90,7 @@ class AskPath(ModalScreen[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Label(shown(self._question), id="question", markup=False)
-            yield Input(self._proposed, select_on_focus=False)
+            yield PlainInput(self._proposed)
             yield Label("", id="problem", markup=False)
             yield Label("enter writes, escape goes back", id="hint", markup=False)
 
@@ -100,22 +102,28 @@ class AskPath(ModalScreen[Path | None]):
     def _take(self, event: Input.Submitted) -> None:
         problem = self.problem(event.value)
         if problem is None:
-            self.dismiss(Path(event.value).expanduser())
+            self.dismiss(typed_path(event.value))
         else:
             self.query_one("#problem", Label).update(problem)
 
     def problem(self, text: str) -> str | None:
         """Why this file can't be written, if that can be known."""
-        path = Path(text).expanduser()
-        if not text.strip() or path.is_dir():
+        # os.path's functions say no where those of Path raise: too long a name, a folder that is not ours.
+        path = typed_path(text)
+        if not text.strip() or os.path.isdir(path):
             return "Name a file."
         if self._suffixes and path.suffix not in self._suffixes:
             return f"End the name in {', '.join(self._suffixes)}."
-        if path.exists():
+        if os.path.lexists(path):
             return "There is such a file already; choose another name."
-        if not path.parent.is_dir():
+        if not os.path.isdir(path.parent):
             return printable(f"There is no folder {path.parent}.")
         return None
+
+
+def typed_path(text: str) -> Path:
+    """The path that somebody typed, with `~` for their home."""
+    return Path(os.path.expanduser(text))
 
 
 def shown(text: str) -> str:

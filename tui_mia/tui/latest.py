@@ -19,17 +19,19 @@ class Latest(Generic[Job, Result]):
     `work` yields results in a thread, and asks its second argument now and then
     whether to stop; each result reaches `done` on the event loop, unless it is
     the very one before. So `work` may yield often, to be stopped at any time,
-    and tell something new seldom. A thread that doesn't stop holds up only the
-    work here, and not the end of the app.
+    and tell something new seldom. What goes wrong in it is told to `failed`, and
+    the next piece is worked on all the same. A thread that doesn't stop holds up
+    only the work here, and not the end of the app.
     """
 
     def __init__(
         self,
         work: Callable[[Job, Stop], Iterator[Result]],
         done: Callable[[Job, Result], None],
+        failed: Callable[[Exception], None],
         settle_seconds: float,
     ) -> None:
-        self._work, self._done, self._settle_seconds = work, done, settle_seconds
+        self._work, self._done, self._failed, self._settle_seconds = work, done, failed, settle_seconds
         self._asked = asyncio.Event()
         self._job: Job | None = None
         self._turn = 0
@@ -49,7 +51,10 @@ class Latest(Generic[Job, Result]):
                 self._asked.clear()
                 await asyncio.sleep(self._settle_seconds)
                 if not self._asked.is_set():
-                    await self._in_thread()
+                    try:
+                        await self._in_thread()
+                    except Exception as error:
+                        self._failed(error)
         finally:
             self._closed = True
 

@@ -34,6 +34,10 @@ class Pane(Vertical):
         """The app, as what it is."""
         return cast("TuiMia", self.app)
 
+    def say_failed(self, error: Exception) -> None:
+        """Tell of something that went wrong beside what the user asked for."""
+        self.tui.say(f"{type(error).__name__}: {error}", "error", toast=True)
+
     async def on_show_pane(self) -> None:
         """Called each time the pane comes to the front; what takes long belongs in a worker."""
 

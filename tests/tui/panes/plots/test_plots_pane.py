@@ -30,13 +30,13 @@ from tui_mia.tui.panes.plots.drawing import (
     linear_ticks,
     log_ticks,
     marks,
-    middle,
     resolved,
     roc_panel,
 )
 from tui_mia.tui.panes.plots.pane import PlotsPane
 from tui_mia.tui.panes.plots.plot import Plot
 from tui_mia.tui.panes.plots.plot_files import histogram_csv, roc_csv, svg
+from tui_mia.tui.panes.plots.plot_legend import histogram_table
 
 MakeApp = Callable[..., TuiMia]
 Bring = Callable[..., Awaitable[Any]]
@@ -442,9 +442,16 @@ def test_on_two_logarithmic_axes_nothing_is_below_the_axis() -> None:
     assert (panel.lines[0].y >= -1.0).all()
 
 
-def histogram(counts: dict[str, list[int]]) -> ScoreHistogram:
+def histogram(counts: dict[str, list[int]], outside: dict[str, int] | None = None) -> ScoreHistogram:
     bins = len(next(iter(counts.values())))
-    return ScoreHistogram("run", "csa", np.arange(bins + 1.0), {g: np.array(c) for g, c in counts.items()}, 0)
+    return ScoreHistogram(
+        run_id="run",
+        attack="csa",
+        edges=np.arange(bins + 1.0),
+        counts={group: np.array(found) for group, found in counts.items()},
+        totals={group: sum(found) + (outside or {}).get(group, 0) for group, found in counts.items()},
+        middle=(0.0, float(bins)),
+    )
 
 
 def test_a_histogram_shows_the_share_of_each_group() -> None:
@@ -463,9 +470,13 @@ def test_letters_of_histograms_stand_on_their_highest_bins_and_not_on_one_anothe
     assert marks(panel, 0, (0.0, 1.0))[0].tolist() == [0.5]
 
 
-def test_the_middle_of_a_histogram_leaves_out_thin_tails() -> None:
-    assert middle(histogram({"members": [1, 0, 500, 499, 0, 1]})) == (2.0, 4.0)
-    assert middle(histogram({"members": [5]})) == (0.0, 1.0)
+def test_scores_outside_of_what_is_shown_belong_to_their_group_all_the_same() -> None:
+    found = histogram({"members": [1, 3], "known non-members": [300, 100]}, {"members": 16})
+    panel = histogram_panel(found, "title")
+    assert panel.lines[0].y.tolist() == [5, 5, 15, 15]
+    assert panel.lines[1].y.tolist() == [75, 75, 25, 25]
+    cells = [list(column.cells) for column in histogram_table([("A", found, "run")]).columns[-2:]]
+    assert [[str(cell) for cell in column] for column in cells] == [["20"], ["400"]]
 
 
 @pytest.mark.parametrize(

@@ -460,7 +460,7 @@ async def test_an_empty_folder_says_what_to_do(show: Show, tmp_path: Path) -> No
 async def test_a_run_that_is_not_there_is_named(show: Show, database: Path) -> None:
     async with show(database) as shown:
         shown.app.show_results("run-x")
-        await shown.until(lambda: "has no samples yet" in shown.screen())
+        await shown.until(lambda: "The run has no samples in the database." in shown.screen())
 
 
 async def test_a_run_that_was_deleted_meanwhile_is_no_crash(show: Show, database: Path) -> None:
@@ -605,6 +605,54 @@ async def test_what_a_run_has_so_far_is_shown_and_later_what_the_database_has(
         await shown.settled()
         assert any("the marks were on other samples" in line for line in shown.said())
         assert "by wsa_rich ▼" in shown.title()
+
+
+@pytest.fixture
+def cancelled(finished_run: Any, tmp_path: Path) -> RunDirectory:
+    """A run that was cancelled: it is in the database without samples, which are in its directory."""
+    before: RunDirectory = finished_run.directory
+    directory = RunDirectory(tmp_path / "audits.duckdb.runs" / before.run_id)
+    shutil.copytree(before.path, directory.path)
+    directory.append(Finished(status="cancelled"))
+    (tmp_path / "no-tables").mkdir()
+    row = RunRow(run_id=before.run_id, status="cancelled", created_at=datetime(2026, 2, 1, tzinfo=UTC))
+    ingest(tmp_path / "audits.duckdb", row, tmp_path / "no-tables")
+    return directory
+
+
+async def test_the_samples_of_a_cancelled_run_are_read_from_its_parts(
+    show: Show, cancelled: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "SECONDS_BETWEEN_LOOKS", 0.05)
+    async with show(tmp_path / "audits.duckdb") as shown:
+        await shown.until(lambda: "samples so far, by aea_mean" in shown.title())
+        on_board = shown.app.board.run(cancelled.run_id)
+        assert (on_board.in_database, on_board.status, dict(on_board.samples)) == (True, "cancelled", {})
+        source = shown.browser.run.source
+        shown.browser.app.screen.query_one(results.ResultsPane)._look_again()
+        await shown.settled()
+        assert shown.browser.run.source is source
+
+
+async def test_a_run_that_ended_without_samples_is_passed_over_and_said_to_have_none(
+    show: Show, cancelled: RunDirectory, database: Path
+) -> None:
+    for part in cancelled.parts.iterdir():
+        part.unlink()
+    row = RunRow(run_id=cancelled.run_id, status="cancelled", created_at=datetime(2026, 2, 1, tzinfo=UTC))
+    ingest(database, row, database.parent / "no-tables")
+    async with show(database) as shown:
+        assert "run run-a" in shown.title()
+        shown.app.show_results(cancelled.run_id)
+        await shown.until(lambda: "has no samples: it is cancelled." in " ".join(shown.screen().split()))
+
+
+async def test_no_room_to_read_a_run_in_is_told(
+    show: Show, cancelled: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    async with show(tmp_path / "audits.duckdb", settle=False) as shown:
+        await shown.until(lambda: "no temporary file for its samples" in " ".join(shown.screen().split()))
 
 
 async def test_the_help_names_the_keys(show: Show, database: Path) -> None:

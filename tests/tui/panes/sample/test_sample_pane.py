@@ -19,7 +19,16 @@ from textual.pilot import Pilot
 from textual.widgets import ContentSwitcher, Input, Static
 
 from tests.conftest import FinishedRun
-from tui_mia.store import SampleFilter, SampleOrder, SampleSort, StoredRun, order_samples, read_sample
+from tui_mia.store import (
+    LiveRun,
+    SampleFilter,
+    SampleOrder,
+    SampleSort,
+    SampleSource,
+    StoredRun,
+    order_samples,
+    read_sample,
+)
 from tui_mia.tui.app import TuiMia
 from tui_mia.tui.dialogs import AskPath
 from tui_mia.tui.panes.sample import sample_reader
@@ -107,12 +116,12 @@ class Shown:
         return self.pane._detail.row.number
 
 
-OpenSample: TypeAlias = Callable[[Pilot[int], SampleOrder, int, StoredRun], Awaitable[Shown]]
+OpenSample: TypeAlias = Callable[[Pilot[int], SampleOrder, int, SampleSource], Awaitable[Shown]]
 
 
 @pytest.fixture
 def open_sample(wait_until: WaitUntil, screen_text: ScreenText) -> OpenSample:
-    async def open_it(pilot: Pilot[int], order: SampleOrder, position: int, source: StoredRun) -> Shown:
+    async def open_it(pilot: Pilot[int], order: SampleOrder, position: int, source: SampleSource) -> Shown:
         shown = Shown(pilot, wait_until, screen_text)
         await wait_until(pilot, shown.app.board_ready.is_set)
         shown.app.show_sample(source.run_id, order, position, source)
@@ -433,6 +442,22 @@ async def test_a_database_that_vanishes_is_a_message(
         await pilot.press("G")
         await shown.until(lambda: any("there is no database" in line.message for line in app.journal))
         assert app.is_running
+
+
+async def test_a_run_that_results_has_left_is_a_message(
+    make_app: Callable[..., TuiMia], stored: StoredRun, finished_run: FinishedRun, open_sample: OpenSample
+) -> None:
+    live = LiveRun(finished_run.directory)
+    live.refresh(seconds=60)
+    app = make_app(stored.database)
+    async with app.run_test(size=(80, 24)) as pilot:
+        shown = await open_sample(pilot, order_samples(live), 0, live)
+        live.close()
+        await pilot.press("G")
+        await shown.until(
+            lambda: any("open the sample again from Results" in line.message for line in app.journal)
+        )
+        assert not any("Connection" in line.message for line in app.journal)
 
 
 async def test_a_run_whose_spec_can_not_be_read_shows_its_pictures_all_the_same(

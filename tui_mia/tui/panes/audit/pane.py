@@ -69,8 +69,10 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         self._checked: Checked | None = None
         self._sights: dict[PoolName, PoolSight] = {}
         self._asked: dict[PoolName, PoolQuestion] = {}
-        self._checking = Latest(check, lambda _, checked: self._take(checked), SETTLE_SECONDS)
-        self._looking = {name: Latest(look, self._see, SETTLE_SECONDS) for name in POOLS}
+        self._checking = Latest(
+            check, lambda _, checked: self._take(checked), self.say_failed, SETTLE_SECONDS
+        )
+        self._looking = {name: Latest(look, self._see, self.say_failed, SETTLE_SECONDS) for name in POOLS}
 
     def compose(self) -> ComposeResult:
         database = self._relative(self.tui.database.absolute())

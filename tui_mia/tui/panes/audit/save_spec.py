@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from textual import on
 from textual.widgets import Input, Label
 
-from tui_mia.tui.dialogs import AskPath
+from tui_mia.tui.dialogs import AskPath, typed_path
 
 
 class SaveSpec(AskPath):
@@ -24,10 +24,10 @@ class SaveSpec(AskPath):
         self._hint(event.value)
 
     def problem(self, text: str) -> str | None:
-        path = Path(text).expanduser()
-        return None if path.is_file() and path.suffix == ".toml" else super().problem(text)
+        path = typed_path(text)
+        return None if os.path.isfile(path) and path.suffix == ".toml" else super().problem(text)
 
     def _hint(self, text: str) -> None:
-        over = self.problem(text) is None and Path(text).expanduser().exists()
+        over = self.problem(text) is None and os.path.exists(typed_path(text))
         writes = "enter writes over the file that is there, its comments stay" if over else "enter writes"
         self.query_one("#hint", Label).update(f"{writes}; escape goes back")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +22,7 @@ from tui_mia.tui.pane import Pane
 from tui_mia.tui.panes.log.journal import Journal, as_text
 
 MOST_RUNS = 200
+MOST_BYTES = 16 * 2**20
 
 
 class LogPane(Pane):
@@ -113,8 +115,8 @@ that in your pager.
             return
         command = pager(os.environ)
         try:
-            with self.app.suspend():
-                subprocess.run([*command, str(log)], check=False)
+            with tempfile.TemporaryDirectory() as private, self.app.suspend():
+                subprocess.run([*command, str(cleaned(log, Path(private)))], check=False)
         except SuspendNotSupported:
             self.tui.say(f"this terminal can't be lent to a pager; the log is {log}", "warning", toast=True)
         except OSError as error:
@@ -127,8 +129,18 @@ that in your pager.
             )
 
 
+def cleaned(log: Path, folder: Path) -> Path:
+    """A copy of the end of a log in which no pager, however it is set, finds anything to obey."""
+    copy = folder / log.name
+    with log.open("rb") as file:
+        file.seek(-min(log.stat().st_size, MOST_BYTES), os.SEEK_END)
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    copy.write_text("".join(f"{printable(line)}\n" for line in lines), encoding="utf-8")
+    return copy
+
+
 def pager(environment: Mapping[str, str]) -> Sequence[str]:
-    """The user's pager as a command, by default less, which shows control characters and obeys none."""
+    """The user's pager as a command, by default less."""
     try:
         command = shlex.split(environment.get("PAGER", ""))
     except ValueError:

@@ -24,7 +24,6 @@ _HIGHEST_START: Final = 0.1
 _POINTS_BETWEEN: Final = 200
 _LETTERS_A_LINE: Final = 5
 _DOTS: Final = 24
-_SHARE_ON_THE_AXIS: Final = 0.99
 _ATTACKS_OF_ONE_RUN: Final = 4
 _SERIES_OF_SEVERAL_RUNS: Final = 6
 
@@ -96,11 +95,11 @@ def resolved(curve: RocCurve) -> tuple[Floats, Floats]:
 
 
 def histogram_panel(histogram: ScoreHistogram, title: str) -> Panel:
-    """The share of each group in each bin, in percent: groups of any size can be compared."""
+    """The share of all of each group in each bin, in percent: groups of any size can be compared."""
     corners = np.repeat(histogram.edges, 2)[1:-1]
     lines = []
     for group, counts in histogram.counts.items():
-        shares = 100 * counts / max(1, counts.sum())
+        shares = 100 * counts / max(1, histogram.totals[group])
         lines.append(Line(GROUP_LETTERS[group], group, corners, np.repeat(shares, 2)))
     highest = max((float(line.y.max()) for line in lines), default=0.0)
     return Panel(
@@ -112,15 +111,6 @@ def histogram_panel(histogram: ScoreHistogram, title: str) -> Panel:
         lines=lines,
         are_bins=True,
     )
-
-
-def middle(histogram: ScoreHistogram) -> tuple[float, float]:
-    """Limits that leave out half a percent of the scores at either end, as a tail should fill no screen."""
-    counts = sum(histogram.counts.values(), np.zeros(len(histogram.edges) - 1, np.int64))
-    share = np.cumsum(counts) / max(1, counts.sum())
-    tail = (1 - _SHARE_ON_THE_AXIS) / 2
-    first, last = np.searchsorted(share, [tail, 1 - tail])
-    return float(histogram.edges[first]), float(histogram.edges[min(last + 1, len(counts))])
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -36,7 +36,6 @@ from tui_mia.tui.panes.plots.drawing import (
     Scale,
     first_choice,
     histogram_panel,
-    middle,
     roc_panel,
 )
 from tui_mia.tui.panes.plots.plot import Plot
@@ -49,7 +48,6 @@ Kind: TypeAlias = Literal["roc", "histogram"]
 PLOTS_ON_A_WIDE_SCREEN: Final = 4
 WIDE: Final = 120
 TALL: Final = 40
-OVERVIEW_BINS: Final = 1000
 BINS: Final = 60
 AXES: Final[dict[Scale, str]] = {
     "log": "true positive rate over logarithmic false positive rate",
@@ -71,8 +69,9 @@ begins where ten false positives are expected: what it does below that is chance
 dotted line is what guessing would give.
 
 The *histograms* (`t`) show what share of each group has which score: members and non-members among
-the candidates, candidates without a label, and known non-members. Half a percent of the scores at either
-end is left out, or nothing (`s`). `]` and `[` turn to other series.
+the candidates, candidates without a label, and known non-members. At either end half a percent
+of each group is left out, or nothing (`s`); the shares are those of whole groups. `]` and `[` turn to
+other series.
 
 `+` and `-` zoom, the arrows move, `r` shows all again. `w` writes the picture as SVG and its points as
 CSV, `y` copies the points.
@@ -208,7 +207,7 @@ CSV, `y` copies the points.
         for number, series in enumerate(self.chosen, start=1):
             if series not in self._overviews:
                 self._tell(f"reading {number} of {len(self.chosen)}")
-                self._overviews[series] = await self._histogram(series, OVERVIEW_BINS)
+                self._overviews[series] = await self._histogram(series, BINS)
         for series in self.chosen:
             low, high = self._limits(series.attack)
             found = self._histograms.get(series)
@@ -221,7 +220,7 @@ CSV, `y` copies the points.
         """From where to where the scores of an attack are shown."""
         overviews = [self._overviews[series] for series in self.chosen if series.attack == attack]
         ends = [
-            middle(found) if self.leaves_out_tails else (float(found.edges[0]), float(found.edges[-1]))
+            found.middle if self.leaves_out_tails else (float(found.edges[0]), float(found.edges[-1]))
             for found in overviews
             if found is not None
         ]

@@ -27,12 +27,12 @@ def roc_table(rows: Sequence[tuple[str, ScoredRun, RocCurve | None, str]], *, is
 
 
 def histogram_table(rows: Sequence[tuple[str, ScoreHistogram, str]]) -> Table:
-    """A line for each letter, histogram and name of its run: how many scores each group has."""
+    """A line for each letter, histogram and name of its run: how many scores each group has, shown or not."""
     groups = [group for group in GROUP_LETTERS if any(group in found.counts for _, found, _ in rows)]
     table = _table([GROUP_LETTERS[group] for group in groups], run_width=60)
     for letter, found, name in rows:
-        counts = [found.counts.get(group) for group in groups]
-        cells = ["-" if count is None else f"{count.sum():,}" for count in counts]
+        counts = [found.totals.get(group) for group in groups]
+        cells = ["-" if count is None else f"{count:,}" for count in counts]
         _add(table, letter, found.attack, name, cells)
     return table
 

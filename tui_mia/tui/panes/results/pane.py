@@ -103,6 +103,7 @@ The samples may get other numbers when the run ends.
         super().__init__(id=id)
         self.browser = SampleBrowser(id="results-samples")
         self._looking = False
+        self._opening = 0
         self._wanted: str | None = None
         self._seen_version: int | None = None
 
@@ -138,9 +139,10 @@ The samples may get other numbers when the run ends.
         """Find the run, or the newest with samples if none is named, and show it from the top."""
         self.browser.table.say("looking for samples …")
         await self.tui.board_ready.wait()
-        source = await asyncio.to_thread(find_source, self.tui.board.runs(), self.tui.database, run_id)
-        run = None
+        source = run = None
+        self._opening += 1
         try:
+            source = await asyncio.to_thread(find_source, self.tui.board.runs(), self.tui.database, run_id)
             if source is None:
                 self._put_away(self._why_not(run_id), run_id)
                 return
@@ -150,6 +152,7 @@ The samples may get other numbers when the run ends.
         except StoreError as error:
             self._put_away(str(error), run_id)
         finally:
+            self._opening -= 1
             if run is None and isinstance(source, LiveRun):
                 close_later(source)
         if run is not None:
@@ -185,7 +188,8 @@ The samples may get other numbers when the run ends.
     def _why_not(self, run_id: str | None) -> str:
         run = self.tui.board.run(run_id) if run_id is not None else None
         if run is not None:
-            return f"Run {run.run_id} has no samples yet: it is {run.status}."
+            yet = " yet" if run.is_live or run.status in ("queued", "saving") else ""
+            return f"Run {run.run_id} has no samples{yet}: it is {run.status}."
         return self.tui.board.database_problem or NO_RUN
 
     def _say_locked(self, locked: DatabaseLocked) -> None:
@@ -193,7 +197,7 @@ The samples may get other numbers when the run ends.
 
     def _look_again(self) -> None:
         """Every two seconds: what is new of a run that is going on, or was not there yet."""
-        if not self.display or not self.tui.board_ready.is_set():
+        if not self.display or self._opening or not self.tui.board_ready.is_set():
             return
         run = self.browser.run
         if run is None:

@@ -64,14 +64,15 @@ def look_at(source: SampleSource, handle: QueryHandle) -> RunSamples:
 
 
 def is_stored(run: BoardRun) -> bool:
-    """Whether the database has the run, and all of it."""
-    return run.in_database and not run.is_live
+    """Whether the database has the run, all of it, and its samples."""
+    return run.in_database and not run.is_live and bool(run.samples)
 
 
 def find_source(runs: Sequence[BoardRun], database: Path, run_id: str | None) -> SampleSource | None:
     """Where the samples of a run are, or of the first that has any; for a thread, as it looks at files.
 
-    That is the database or, as long as they aren't there, the directory of the run.
+    That is the database or, as long as they aren't there, the directory of the run: of one that failed
+    or was cancelled the database has no samples. Raises `StoreError`.
     """
     named = [run for run in runs if run_id in (None, run.run_id)]
     for run in named:
@@ -79,8 +80,9 @@ def find_source(runs: Sequence[BoardRun], database: Path, run_id: str | None) ->
             return StoredRun(database, run.run_id, WAIT_SECONDS)
         if run.directory is not None and (run.is_live or any(run.directory.parts.glob("*.parquet"))):
             return LiveRun(run.directory)
-    # The board looks only now and then; who asks for a run by name may know more.
-    return StoredRun(database, run_id, WAIT_SECONDS) if run_id is not None and not named else None
+    # The board looks only now and then, and not while the database is held; it may have more of a run.
+    unseen = all(run.in_database and run.row is None for run in named)
+    return StoredRun(database, run_id, WAIT_SECONDS) if run_id is not None and unseen else None
 
 
 def close_later(source: LiveRun) -> None:

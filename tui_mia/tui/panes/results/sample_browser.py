@@ -42,10 +42,11 @@ NOTHING_FITS: Final = """\
 No sample fits the filter.
 
 / changes it, x shows all samples."""
-NO_SAMPLES: Final = """\
-The run has no samples yet.
+NO_SAMPLES: Final = "The run has no samples in the database."
+NO_SAMPLES_IN_PARTS: Final = """\
+No samples of the run are on disk.
 
-While it goes on they come some thousands at a time."""
+While a run goes on they come some thousands at a time."""
 # So many rows are shown before the whole order is known.
 FIRST_ROWS: Final = 200
 # From so many cells on there is room for every attack.
@@ -222,8 +223,11 @@ class SampleBrowser(Vertical):
     def _show_order(self, order: SampleOrder, cursor: int) -> None:
         if len(order):
             self.table.show(order, self.sort, self._lay_out, cursor)
+        elif self.where != ALL:
+            self.table.say(NOTHING_FITS)
         else:
-            self.table.say(NO_SAMPLES if self.where == ALL else NOTHING_FITS)
+            is_stored = self.run is None or self.run.is_stored
+            self.table.say(NO_SAMPLES if is_stored else NO_SAMPLES_IN_PARTS)
         self._show_title()
 
     def _lay_out(self, width: int) -> list[Column]:

@@ -116,7 +116,9 @@ that differ.
         self._known: set[str] = set()
         self._drawn_second = self._asked_at = self._gpus_at = 0.0
         self._keys: tuple[str | None, str | None] = (None, None)
-        self._reading: Latest[Question, RunFacts] = Latest(read_facts, self._take_facts, SETTLE_SECONDS)
+        self._reading: Latest[Question, RunFacts] = Latest(
+            read_facts, self._take_facts, self.say_failed, SETTLE_SECONDS
+        )
 
     def compose(self) -> ComposeResult:
         yield Static(id="runs-problem", markup=False)
