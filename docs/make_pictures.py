@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import ContentSwitcher
 
+from tui_mia.demo import sample_world
 from tui_mia.settings import Settings
 from tui_mia.tui.app import TuiMia
 
@@ -35,7 +37,7 @@ COMMANDS = [
     ],
 ]
 # What is pressed to come to each pane, from the one before.
-PANES = [("runs", []), ("results", ["enter"]), ("sample", ["enter"]), ("plots", ["2", "p"])]
+PANES = [("runs", []), ("results", ["enter"]), ("sample", ["j", "j", "enter"]), ("plots", ["2", "p"])]
 SIZE = (120, 36)
 SECONDS_TO_SETTLE = 2.0
 
@@ -65,8 +67,16 @@ async def _app(database: Path) -> None:
             while app.query_one("#panes", ContentSwitcher).current != name:
                 await pilot.pause(0.05)
             await pilot.pause(SECONDS_TO_SETTLE)
-            picture = app.export_screenshot(title="tui-mia")
+            picture = _from_here(app.export_screenshot(title="tui-mia"))
             (DOCS / f"app-{name}.svg").write_text(picture, encoding="utf-8")
+
+
+def _from_here(picture: str) -> str:
+    """A picture in which the sample world lies in the current folder, and nothing moves."""
+    world = re.escape(str(sample_world()))
+    return re.sub(
+        rf"{world}([^<]*)", lambda found: f"sample_data{found[1]}".ljust(len(found[0]), "\xa0"), picture
+    )
 
 
 async def _press(pilot: Pilot[int], keys: Sequence[str]) -> None:
