@@ -612,11 +612,11 @@ def cancelled(finished_run: Any, tmp_path: Path) -> RunDirectory:
     """A run that was cancelled: it is in the database without samples, which are in its directory."""
     before: RunDirectory = finished_run.directory
     directory = RunDirectory(tmp_path / "audits.duckdb.runs" / before.run_id)
-    shutil.copytree(before.path, directory.path)
-    directory.append(Finished(status="cancelled"))
-    (tmp_path / "no-tables").mkdir()
-    row = RunRow(run_id=before.run_id, status="cancelled", created_at=datetime(2026, 2, 1, tzinfo=UTC))
-    ingest(tmp_path / "audits.duckdb", row, tmp_path / "no-tables")
+    unfinished = shutil.ignore_patterns(before.events_path.name, before.landed_path.name, "tables")
+    shutil.copytree(before.path, directory.path, ignore=unfinished)
+    for event in before.events():
+        directory.append(event if not isinstance(event, Finished) else Finished(status="cancelled"))
+    land(directory, tmp_path / "audits.duckdb")
     return directory
 
 
@@ -639,8 +639,7 @@ async def test_a_run_that_ended_without_samples_is_passed_over_and_said_to_have_
 ) -> None:
     for part in cancelled.parts.iterdir():
         part.unlink()
-    row = RunRow(run_id=cancelled.run_id, status="cancelled", created_at=datetime(2026, 2, 1, tzinfo=UTC))
-    ingest(database, row, database.parent / "no-tables")
+    land(cancelled, database)
     async with show(database) as shown:
         assert "run run-a" in shown.title()
         shown.app.show_results(cancelled.run_id)
