@@ -91,6 +91,14 @@ documents = st.fixed_dictionaries(
         ),
     },
     optional={
+        "reference": st.fixed_dictionaries(
+            {"architecture": texts | st.just("ViT-B-32")},
+            optional={
+                "pretrained": st.sampled_from(["laion2b", "./a.csv", "-tag"]),
+                "precision": st.sampled_from(["exact", "fast"]),
+            },
+        ),
+        "evidence": st.fixed_dictionaries({}, optional={"smallest_auc": st.sampled_from([0.6, 0.75])}),
         "attacks": st.fixed_dictionaries(
             {"csa": st.just({})},
             optional={
@@ -153,13 +161,16 @@ def test_a_command_line_says_no_more_than_it_must(folder: Path) -> None:
     document = {
         "model": {"architecture": "ViT-B-32", "pretrained": "laion2b", "device": "auto"},
         "pools": {"candidates": {"source": "a.csv", "limit": 70}, "bank": {"source": "a.csv"}},
+        "reference": {"architecture": "ViT-L-14", "pretrained": "openai"},
+        "evidence": {"smallest_auc": 0.6},
         "attacks": {"csa": {}, "aea": {"views": 8}, "wsa": {"lambda": 1.5}},
         "output": {"database": "/audits.duckdb"},
     }
     assert command_line(check_document(document, folder, "document")) == [
         "tui-mia", "run", "--model", "ViT-B-32", "--pretrained", "laion2b",
         "--candidates", f"{folder}/a.csv", "--set", "pools.candidates.limit=70",
-        "--set", f"pools.bank.source={folder}/a.csv", "--db", "/audits.duckdb",
+        "--set", f"pools.bank.source={folder}/a.csv", "--set", "reference.architecture=ViT-L-14",
+        "--set", "reference.pretrained=openai", "--db", "/audits.duckdb",
         "--attacks", "csa,aea,wsa", "--set", "attacks.wsa.lambda=1.5",
     ]  # fmt: skip
 

@@ -80,6 +80,13 @@ specs = st.fixed_dictionaries(
         ),
     },
     optional={
+        "reference": st.fixed_dictionaries(
+            {"architecture": texts},
+            optional={"pretrained": texts, "precision": st.sampled_from(["exact", "fast"])},
+        ),
+        "evidence": st.fixed_dictionaries(
+            {"smallest_auc": st.floats(0.5, 1, exclude_min=True, exclude_max=True)}
+        ),
         "attacks": st.fixed_dictionaries(
             {"csa": st.just({})},
             optional={
@@ -136,6 +143,16 @@ def test_lambda_goes_by_its_name_in_the_paper(folder: Path) -> None:
         ("[attacks.wsa]\nlambda = 'much'", ["attacks.wsa.lambda:", "number", "'auto'", "not 'much'"]),
         ("[attacks.aea]\nviews = 65", ["attacks.aea.views", "64"]),
         ("output = 3", ["output", "not 3"]),
+        ("[evidence]\nsmallest_auc = 0.5", ["evidence.smallest_auc", "greater than 0.5", "not 0.5"]),
+        ("[evidence]\nsmallest_auc = nan", ["evidence.smallest_auc", "not nan"]),
+        ("[evidence]\nsmalest_auc = 0.6", ["evidence.smalest_auc", "did you mean 'smallest_auc'?"]),
+        ("[reference]\npretrained = 'a'", ["reference.architecture", "is required but missing"]),
+        ("[reference]\narchitecture = 'a'\ndevice = 'cpu'", ["reference.device", "unknown key"]),
+        (
+            "[reference]\narchitecture = 'local-dir:there'",
+            ["reference.architecture", "there has no open_clip_config.json"],
+        ),
+        ("[reference]\narchitecture = 'a'\npretrained = 'there.pt'", ["reference.pretrained", "there.pt"]),
     ],
 )
 def test_an_error_names_the_file_the_key_and_what_to_do(folder: Path, change: str, words: list[str]) -> None:
@@ -231,6 +248,32 @@ def test_paths_in_a_file_are_relative_to_it_and_those_of_options_to_the_current_
     assert spec.pools.general is not None
     assert spec.pools.general.source == [str(elsewhere / "more.csv")]
     assert spec.output.database == str(elsewhere / "a.duckdb")
+
+
+def test_the_paths_of_a_reference_are_relative_like_those_of_the_model(folder: Path) -> None:
+    (folder / "there").mkdir()
+    (folder / "there" / "open_clip_config.json").touch()
+    (folder / "weights.pt").touch()
+    spec = loaded(
+        folder,
+        MINIMAL + "[reference]\narchitecture = 'local-dir:there'\npretrained = 'weights.pt'\n",
+        model__device="cpu",
+        reference__precision="fast",
+    )
+    model = spec.reference_model
+    assert model is not None
+    assert model.architecture == f"local-dir:{folder / 'there'}"
+    assert model.pretrained == str(folder / "weights.pt")
+    assert (model.device, model.precision) == ("cpu", "fast")
+
+
+def test_a_spec_from_before_there_was_a_reference_has_none_and_the_default_of_the_evidence(
+    folder: Path,
+) -> None:
+    spec = read_spec(written(folder, MINIMAL))
+    assert spec.reference is None
+    assert spec.reference_model is None
+    assert spec.evidence.smallest_auc == 0.6
 
 
 def test_a_relative_spec_path_makes_absolute_paths(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,12 +446,14 @@ def test_writing_over_what_is_no_toml_and_through_a_link_replaces_the_file(tmp_p
 def test_every_path_of_a_document_can_be_changed_and_a_checkpoint_stays_one() -> None:
     document = {
         "model": {"architecture": "local-dir:m", "pretrained": "./w"},
+        "reference": {"architecture": "local-dir:r", "pretrained": "./v"},
         "pools": {"general": {"source": ["a", "b"], "keys": "k", "caption": "c"}, "bank": {"source": "d"}},
         "output": {"database": "e"},
         "run": 3,
     }
     assert map_paths(document, lambda path: path.removeprefix("./").upper()) == {
         "model": {"architecture": "local-dir:M", "pretrained": "./W"},
+        "reference": {"architecture": "local-dir:R", "pretrained": "./V"},
         "pools": {"general": {"source": ["A", "B"], "keys": "K", "caption": "c"}, "bank": {"source": "D"}},
         "output": {"database": "E"},
         "run": 3,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tui_mia.spec import AeaSpec, AuditSpec, PoolSpec, load_spec
+from tui_mia.spec import AeaSpec, AuditSpec, EvidenceSpec, PoolSpec, load_spec
 from tui_mia.spec_template import spec_template
 
 
@@ -34,6 +34,7 @@ def test_the_template_is_a_spec_once_its_sources_exist(sources: Path) -> None:
     spec = loaded(sources, spec_template())
     assert spec.attacks.requested() == ["csa", "aea", "wsa", "loss"]
     assert list(spec.pool_specs()) == ["candidates", "nonmembers", "general"]
+    assert spec.reference is None
 
 
 def test_what_is_commented_out_is_the_default_and_known(sources: Path) -> None:
@@ -42,6 +43,9 @@ def test_what_is_commented_out_is_the_default_and_known(sources: Path) -> None:
     spec = loaded(sources, uncommented)
     assert spec.attacks.aea == AeaSpec()
     assert spec.model.device == "auto"
+    assert spec.evidence == EvidenceSpec()
+    assert spec.reference is not None
+    assert spec.reference.precision == "exact"
     assert spec.pools.candidates.limit == 1000
     assert spec.pools.bank == PoolSpec(source=[str(sources / "bank.parquet")])
 

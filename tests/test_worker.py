@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -231,3 +232,53 @@ def test_similarities_are_cosines_of_the_stored_embeddings(finished_run: Any) ->
     plain = {row["sample_id"]: row["cosine"] for row in stored if row["view"] == 0}
     for sample, cosine in zip(samples["sample_id"].to_pylist(), (image * text).sum(axis=1), strict=True):
         assert plain[sample] == pytest.approx(cosine, abs=1e-6)
+
+
+def with_reference(world: Path, model: str = "reference") -> dict[str, Any]:
+    return {"reference__architecture": f"local-dir:{world / 'models' / model}"}
+
+
+def test_a_reference_changes_no_score_and_adds_its_own_and_the_calibrated(
+    audit: Audit, finished_run: Any, world: Path
+) -> None:
+    directory = audit(**with_reference(world))
+    assert end(directory).status == "done", end(directory).error
+    alone, beside = scores(finished_run.directory), scores(directory)
+    assert {key: beside[key] for key in alone} == alone
+    added = {attack for attack, _ in set(beside) - set(alone)}
+    assert added == {"csa_calibrated", "loss_calibrated"}
+    baselines = table(directory, "baselines").filter(pc.field("baseline") == "reference").to_pylist()
+    reference = {(row["name"], row["sample_id"]): row["score"] for row in baselines}
+    assert set(reference) == set(alone)
+    for (attack, sample), score in beside.items():
+        if attack == "csa_calibrated":
+            assert score == pytest.approx(beside["csa", sample] - reference["csa", sample], abs=1e-12)
+
+
+def test_the_fingerprint_of_the_reference_is_told(audit: Audit, world: Path) -> None:
+    directory = audit(attacks={"csa": {}}, **with_reference(world))
+    state = RunState.of(directory.events())
+    assert state.loaded is not None
+    assert state.reference is not None
+    assert state.reference.number_format == "fp32"
+    assert state.reference.weights_sha256 != state.loaded.weights_sha256
+    assert state.reference.tokenizer_sha256 == state.loaded.tokenizer_sha256
+
+
+def test_the_target_is_no_reference_of_itself(audit: Audit, world: Path) -> None:
+    finished = end(audit(**with_reference(world, "target")))
+    assert finished.status == "failed"
+    assert "[reference] has the very weights of [model]" in str(finished.error)
+
+
+def test_a_run_with_a_reference_that_was_cut_off_ends_with_the_same_numbers(
+    audit: Audit, world: Path
+) -> None:
+    whole = audit(attacks={"csa": {}, "loss": {}}, **with_reference(world))
+    resumed = RunDirectory.create(whole.spec(), whole.inputs_path.read_text())
+    for path in whole.parts.glob("*candidates-*"):
+        (resumed.parts / path.name).write_bytes(path.read_bytes())
+    report = Reporter(resumed)
+    report.tell(_run(resumed, report))
+    assert end(resumed).status == "done", end(resumed).error
+    assert scores(resumed) == scores(whole)

@@ -1,26 +1,33 @@
-"""The main job: pools, encode, sort, attack, judge, save.
+"""The main job: pools, encode, sort, attack, check, judge.
 
 Pairs are read from their files; every image is decoded once and encoded once a
 view; pools are told apart by content; every attack reads the same similarities
-and embeddings, fitted out of fold; where labels are known, the scores are
-measured against them; and all of it is written to the run directory.
+and embeddings, fitted out of fold; what else could explain the scores is
+scored as well; and what is judged is read back from the tables of the run
+directory, where anyone can judge it again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from tui_mia.attacks import AttackError, AttackPools, AttackScores, make_attacks, run_attacks
-from tui_mia.embedded import Subset
+from tui_mia.attacks import (
+    AttackError,
+    AttackPools,
+    Reference,
+    control_rows,
+    make_attacks,
+    negative_control,
+    run_attacks,
+)
+from tui_mia.checking import encode_again, not_compared, other_seed, scored, with_looks
 from tui_mia.encoder import (
     EncodedPool,
     ModelError,
+    SeenBy,
     TargetModel,
     device_identity,
     encode_pools,
@@ -28,13 +35,21 @@ from tui_mia.encoder import (
     part_paths,
     read_rejects,
 )
-from tui_mia.evidence import Figures, figures
+from tui_mia.evidence import judge
 from tui_mia.pools import PoolError, keep_apart, plan_shards
-from tui_mia.runs import Loaded, Note, RunDirectory, Skipped
+from tui_mia.runs import Loaded, Note, ReferenceLoaded, RunDirectory, Skipped
 from tui_mia.runs.device_lock import device_lock
 from tui_mia.runs.reporter import Reporter
 from tui_mia.spec import AuditSpec
-from tui_mia.tables import AuditPool, write_metrics, write_samples, write_scores
+from tui_mia.stored import read_audited
+from tui_mia.tables import (
+    AuditPool,
+    write_baselines,
+    write_duplicates,
+    write_judgement,
+    write_samples,
+    write_scores,
+)
 
 BATCH_SIZE = {"cpu": 32, "cuda": 256}
 
@@ -57,55 +72,62 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
         attacks = make_attacks(spec.attacks)
         shards = {pool: plan_shards(pool, pool_spec) for pool, pool_spec in spec.pool_specs().items()}
     with report.phase("load"):
-        model = _load(spec, report)
+        model, reference = _load(spec, report)
     device = str(model.device)
     lock = device_lock(device, device_identity(model.device), lambda message: report.tell(Note(message)))
     with lock, report.phase("encode"):
         batch_size = spec.run.batch_size or BATCH_SIZE[model.device.type]
-        encode_pools(spec, shards, model, batch_size, directory.parts, report.progress)
+        encode_pools(spec, shards, model, batch_size, directory.parts, report.progress, reference)
+        again = encode_again(spec, shards["candidates"], model, batch_size, directory.parts)
     with report.phase("sort"):
         pools = _pools(spec, directory, report)
         write_samples(directory.tables, list(pools.values()))
         _require_samples(pools)
     with report.phase("attack"):
-        outcome = run_attacks(
-            attacks,
-            AttackPools(
-                candidates=pools["candidates"].kept,
-                nonmembers=_kept(pools, "nonmembers"),
-                general=_kept(pools, "general"),
-                bank=_kept(pools, "bank"),
-            ),
-            model.logit_scale,
-            spec.run.seed,
-            lambda done, total: report.progress(done / total),
-        )
-    with report.phase("judge"):
-        found = _judge(pools["candidates"], outcome.scores)
-    with report.phase("save"):
+        seen = _seen_by("target", pools)
+        beside = None if reference is None else Reference(_seen_by("reference", pools), reference.logit_scale)
+        outcome = run_attacks(attacks, seen, model.logit_scale, spec.run.seed, _on_progress(report), beside)
         write_scores(directory.tables, pools, outcome.scores)
-        write_metrics(directory.tables, outcome.scores, found)
+    with report.phase("check"):
+        control = negative_control(
+            attacks, seen, model.logit_scale, spec.run.seed, _on_progress(report), beside
+        )
+        audited = with_looks(scored(pools, outcome, control), pools, spec.run.seed)
+        halves = None if seen.nonmembers is None else control_rows(seen.nonmembers)
+        write_baselines(directory.tables, pools, audited, halves)
+        write_duplicates(directory.tables, pools, audited)
+        checks = [
+            *again,
+            *other_seed(spec, seen, model.logit_scale, outcome.scores),
+            *not_compared(outcome, control),
+        ]
+    with report.phase("judge"):
+        judgement = judge(read_audited(directory.tables), spec.evidence.smallest_auc)
+        write_judgement(directory.tables, judgement, checks, outcome.scores)
     for attack, reason in {**outcome.skipped, **outcome.failed}.items():
         report.tell(Skipped(attack, reason.removeprefix(f"{attack}: ")))
     if outcome.failed:
         raise AuditError("\n".join(outcome.failed.values()))
 
 
-def _load(spec: AuditSpec, report: Reporter) -> TargetModel:
+def _load(spec: AuditSpec, report: Reporter) -> tuple[TargetModel, TargetModel | None]:
+    """The model under audit, and the reference if there is one."""
     model = load_target(spec.model)
     report.device = str(model.device)
     if model.device.type == "cuda":
         report.device_memory = lambda: int(torch.cuda.max_memory_allocated(model.device))
-    report.tell(
-        Loaded(
-            str(model.device),
-            model.number_format,
-            model.fingerprint.weights,
-            model.fingerprint.preprocess,
-            model.fingerprint.tokenizer,
+    seen = model.fingerprint
+    report.tell(Loaded(str(model.device), model.number_format, seen.weights, seen.preprocess, seen.tokenizer))
+    if spec.reference_model is None:
+        return model, None
+    reference = load_target(spec.reference_model, "reference")
+    beside = reference.fingerprint
+    if beside.weights == seen.weights:
+        raise AuditError(
+            "[reference] has the very weights of [model]; name a model that has not seen the candidates"
         )
-    )
-    return model
+    report.tell(ReferenceLoaded(reference.number_format, beside.weights, beside.preprocess, beside.tokenizer))
+    return model, reference
 
 
 def _pools(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> dict[str, AuditPool]:
@@ -127,8 +149,12 @@ def _pools(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> dict[s
     }
 
 
-def _kept(pools: Mapping[str, AuditPool], name: str) -> Subset | None:
-    return pools[name].kept if name in pools else None
+def _seen_by(model: SeenBy, pools: Mapping[str, AuditPool]) -> AttackPools:
+    """The samples that stay as a model sees them, the same rows for each model."""
+    kept = {name: pool.kept_by(model) for name, pool in pools.items()}
+    candidates, *others = (kept.get(name) for name in ("candidates", "nonmembers", "general", "bank"))
+    assert candidates is not None
+    return AttackPools(candidates, *others)
 
 
 def _require_samples(pools: Mapping[str, AuditPool]) -> None:
@@ -141,14 +167,5 @@ def _require_samples(pools: Mapping[str, AuditPool]) -> None:
             raise AuditError(f"pools.{pool.name}: nothing usable; {why}")
 
 
-def _judge(candidates: AuditPool, scores: list[AttackScores]) -> Mapping[str, Figures | None]:
-    """The figures of each attack over the labelled candidates; the only place that reads a label."""
-    labels = pa.chunked_array(
-        [
-            pq.read_table(path, columns=["member"])["member"].combine_chunks()
-            for path in candidates.encoded.paths
-        ]
-    ).filter(pa.array(candidates.overlap.keep))
-    known = labels.is_valid().to_numpy()
-    member = labels.drop_null().to_numpy().astype(np.bool_)
-    return {attack.attack: figures(member, attack.candidates[known]) for attack in scores}
+def _on_progress(report: Reporter) -> Callable[[int, int], None]:
+    return lambda done, total: report.progress(done / total)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -35,7 +36,45 @@ Plain = Annotated[bool, typer.Option("--plain", help="Progress as plain lines, a
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no result table; errors only.")]
 New = Annotated[bool, typer.Option("--new", help="Start afresh, also when the same audit is unfinished.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or 'latest'.")]
+SpecFile = Annotated[
+    Path | None, typer.Argument(metavar="[AUDIT.TOML]", help="The spec; options go over it.")
+]
+Model = Annotated[str | None, typer.Option(help="open_clip architecture, local-dir:PATH or hf-hub:ORG/NAME.")]
+Pretrained = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file.")]
+Candidates = Annotated[list[str] | None, typer.Option(help="Source of the candidates; may be given again.")]
+NonMembers = Annotated[list[str] | None, typer.Option(help="Source of known non-members.")]
+General = Annotated[list[str] | None, typer.Option(help="Source of the general pool.")]
+Attacks = Annotated[str | None, typer.Option(help="Which attacks, such as csa,aea.")]
+Reference = Annotated[
+    str | None, typer.Option(help="A model known not to have seen the candidates, named like --model.")
+]
+ReferencePretrained = Annotated[
+    str | None, typer.Option(help="Pretrained tag or checkpoint file of the reference.")
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[str | None, typer.Option(help="exact or fast.")]
+SpecDatabase = Annotated[Path | None, typer.Option("--db", metavar="PATH", help="The DuckDB file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the spec, as model.device=cpu."),
+]
 DEFAULT_DATABASE = Path("audits.duckdb")
+
+
+class Outcome(StrEnum):
+    LEAK = "leak"
+    INCONCLUSIVE = "inconclusive"
+
+
+FailOn = Annotated[
+    Outcome | None, typer.Option("--fail-on", help="Exit with 4 if this is the verdict of the run.")
+]
+
+
+class ReportFormat(StrEnum):
+    HTML = "html"
+    MD = "md"
+    JSON = "json"
 
 
 class SampleModel(StrEnum):
@@ -85,49 +124,91 @@ def open_app(
 
 @app.command()
 def run(
-    spec_file: Annotated[
-        Path | None, typer.Argument(metavar="[AUDIT.TOML]", help="The spec; options go over it.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="open_clip architecture, local-dir:PATH or hf-hub:ORG/NAME.")
-    ] = None,
-    pretrained: Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file.")] = None,
-    candidates: Annotated[
-        list[str] | None, typer.Option(help="Source of the candidates; may be given again.")
-    ] = None,
-    nonmembers: Annotated[list[str] | None, typer.Option(help="Source of known non-members.")] = None,
-    general: Annotated[list[str] | None, typer.Option(help="Source of the general pool.")] = None,
-    attacks: Annotated[str | None, typer.Option(help="Which attacks, such as csa,aea.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    precision: Annotated[str | None, typer.Option(help="exact or fast.")] = None,
-    db: Annotated[Path | None, typer.Option("--db", metavar="PATH", help="The DuckDB file.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the spec, as model.device=cpu."),
-    ] = None,
+    spec_file: SpecFile = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    candidates: Candidates = None,
+    nonmembers: NonMembers = None,
+    general: General = None,
+    attacks: Attacks = None,
+    reference: Reference = None,
+    reference_pretrained: ReferencePretrained = None,
+    device: Device = None,
+    precision: Precision = None,
+    db: SpecDatabase = None,
+    set_: Set = None,
     new: New = False,
     json: Json = False,
     plain: Plain = False,
     quiet: Quiet = False,
+    fail_on: FailOn = None,
 ) -> None:
     """Audit a model: carry out AUDIT.TOML, or what the options say."""
-    from tui_mia.overrides import attack_names, parse_assignment
-    from tui_mia.spec import load_spec
-
     given = {
         "model.architecture": model,
         "model.pretrained": pretrained,
+        "reference.architecture": reference,
+        "reference.pretrained": reference_pretrained,
         "model.device": device,
         "model.precision": precision,
         "pools.candidates.source": candidates,
         "pools.nonmembers.source": nonmembers,
         "pools.general.source": general,
-        "output.database": str(db) if db else None,
+        "output.database": db and str(db),
     }
-    overrides: dict[str, Any] = {key: value for key, value in given.items() if value}
-    overrides |= dict(parse_assignment(assignment) for assignment in set_ or [])
-    named = None if attacks is None else attack_names(attacks)
-    _audit(load_spec(spec_file, overrides, named), new=new, json=json, plain=plain, quiet=quiet)
+    spec = _asked(spec_file, given, set_, attacks)
+    _audit(spec, new=new, json=json, plain=plain, quiet=quiet, fail_on=fail_on)
+
+
+@app.command()
+def check(
+    spec_file: SpecFile = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    candidates: Candidates = None,
+    nonmembers: NonMembers = None,
+    general: General = None,
+    attacks: Attacks = None,
+    reference: Reference = None,
+    reference_pretrained: ReferencePretrained = None,
+    device: Device = None,
+    precision: Precision = None,
+    db: SpecDatabase = None,
+    set_: Set = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Read the first 1,000 entries of each source only.")
+    ] = False,
+    json: Json = False,
+    plain: Plain = False,
+) -> None:
+    """Say everything that can be known before a GPU is used: files, overlaps, memory, time, power."""
+    from tui_mia.display import print_check
+    from tui_mia.preflight import check_audit
+
+    given = {
+        "model.architecture": model,
+        "model.pretrained": pretrained,
+        "reference.architecture": reference,
+        "reference.pretrained": reference_pretrained,
+        "model.device": device,
+        "model.precision": precision,
+        "pools.candidates.source": candidates,
+        "pools.nonmembers.source": nonmembers,
+        "pools.general.source": general,
+        "output.database": db and str(db),
+    }
+    spec = _asked(spec_file, given, set_, attacks)
+    display = _display(json=json, plain=plain, quiet=False)
+    try:
+        found = check_audit(spec, quick=quick, on_progress=display.show)
+    finally:
+        display.close()
+    if json:
+        _print_json(found.document())
+    else:
+        print_check(found)
+    if not found.can_run:
+        sys.exit(ExitCode.USAGE)
 
 
 @app.command()
@@ -198,6 +279,23 @@ def show(run: Run, db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
 
 
 @app.command()
+def verify(run: Run, db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
+    """Compute every figure, check and verdict of a run anew from what is stored, and compare."""
+    from tui_mia.display import print_verification
+    from tui_mia.store import find_run
+    from tui_mia.verification import verify as verify_run
+
+    _land(db)
+    found = verify_run(db, find_run(db, run))
+    if json:
+        _print_json(found.document())
+    else:
+        print_verification(found)
+    if found.differences:
+        _fail(f"run {found.run_id}: what is stored does not follow from its scores", ExitCode.FAILED)
+
+
+@app.command()
 def query(
     sql: Annotated[str, typer.Argument(help="One statement that reads; docs/database.md has the tables.")],
     db: Database = DEFAULT_DATABASE,
@@ -240,6 +338,37 @@ def export(
     _land(db)
     rows = export_run(db, find_run(db, run), output, formats[output.suffix], table, overwrite=force)
     _say(f"wrote {rows:,} rows to {output}")
+
+
+@app.command()
+def report(
+    run: Run,
+    output: Annotated[
+        Path | None,
+        typer.Argument(help="A .html, .md or .json file, or - for stdout.  [default: RUN_ID.html]"),
+    ] = None,
+    db: Database = DEFAULT_DATABASE,
+    format_: Annotated[
+        ReportFormat | None, typer.Option("--format", help="Where the name of OUTPUT does not say it.")
+    ] = None,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Show no sample's picture.")] = False,
+    no_captions: Annotated[bool, typer.Option("--no-captions", help="Show no sample's caption.")] = False,
+    samples: Annotated[int, typer.Option(min=0, max=1000, help="How many samples to show.")] = 12,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a report on a run that stands by itself: verdict, figures, checks, the most exposed samples."""
+    from tui_mia.report import Format, Include, format_of, gather, rendered, write_report
+    from tui_mia.store import find_run
+
+    to_stdout = output == Path("-")
+    as_format = Format(format_) if format_ else format_of(None if to_stdout else output)
+    _land(db)
+    pictures = not no_pictures and as_format == Format.HTML
+    found = gather(db, find_run(db, run), Include(pictures, not no_captions, samples))
+    if to_stdout:
+        typer.echo(rendered(found, as_format).encode(), nl=False)
+    else:
+        _say(f"wrote {write_report(found, output, as_format, overwrite=force)}")
 
 
 @app.command()
@@ -327,15 +456,31 @@ def config(
         typer.echo(f"{name} = {value}")
 
 
-def _audit(spec: AuditSpec, *, new: bool, json: bool, plain: bool, quiet: bool) -> None:
+def _asked(
+    spec_file: Path | None, given: Mapping[str, object], assignments: list[str] | None, attacks: str | None
+) -> AuditSpec:
+    """The spec of the file with the options of the command line over it."""
+    from tui_mia.overrides import attack_names, parse_assignment
+    from tui_mia.spec import load_spec
+
+    overrides: dict[str, Any] = {key: value for key, value in given.items() if value}
+    overrides |= dict(parse_assignment(assignment) for assignment in assignments or [])
+    return load_spec(spec_file, overrides, None if attacks is None else attack_names(attacks))
+
+
+def _audit(
+    spec: AuditSpec, *, new: bool, json: bool, plain: bool, quiet: bool, fail_on: Outcome | None = None
+) -> None:
     from tui_mia.headless import open_run
 
     display = _display(json=json, plain=plain, quiet=quiet)
     _land(Path(spec.output.database))
-    _see_through(open_run(spec, display, new=new), display, json=json, quiet=quiet)
+    _see_through(open_run(spec, display, new=new), display, json=json, quiet=quiet, fail_on=fail_on)
 
 
-def _see_through(directory: RunDirectory, display: Display, *, json: bool, quiet: bool) -> None:
+def _see_through(
+    directory: RunDirectory, display: Display, *, json: bool, quiet: bool, fail_on: Outcome | None = None
+) -> None:
     """Follow a run to its end and say how it went."""
     from tui_mia.display import print_summary
     from tui_mia.headless import carry_out
@@ -358,6 +503,8 @@ def _see_through(directory: RunDirectory, display: Display, *, json: bool, quiet
         _fail(f"run {run_id} failed: {finished.error}\n{advice}", ExitCode.FAILED)
     if finished.status == "cancelled":
         _fail(f"run {run_id} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
+    if fail_on is not None and summary.verdict is not None and summary.verdict.outcome.startswith(fail_on):
+        _fail(f"run {run_id}: the verdict is {summary.verdict.outcome} (--fail-on {fail_on})", ExitCode.FOUND)
 
 
 def _display(*, json: bool, plain: bool, quiet: bool) -> Display:

@@ -12,5 +12,7 @@ class ExitCode(IntEnum):
     """The spec or the command line is wrong."""
     LOCKED = 3
     """The database is in use; nothing is lost, try again."""
+    FOUND = 4
+    """The verdict is what `--fail-on` asks to fail on."""
     INTERRUPTED = 130
     """Stopped by Ctrl+C or SIGTERM."""

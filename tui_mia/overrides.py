@@ -22,7 +22,13 @@ _OPTIONS = {
     "pools.general.source": "--general",
     "output.database": "--db",
 }
-_DEFAULTS = {"model.device": "auto", "model.precision": "exact", "run.seed": 0}
+_DEFAULTS = {
+    "model.device": "auto",
+    "model.precision": "exact",
+    "reference.precision": "exact",
+    "evidence.smallest_auc": 0.6,
+    "run.seed": 0,
+}
 
 
 def parse_assignment(assignment: str) -> tuple[str, Any]:

@@ -10,7 +10,19 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tui_mia.spec import AeaSpec, AttacksSpec, ModelSpec, OutputSpec, PoolSpec, PoolsSpec, RunSpec, WsaSpec
+from tui_mia.spec import (
+    AeaSpec,
+    AttacksSpec,
+    AuditSpec,
+    EvidenceSpec,
+    ModelSpec,
+    OutputSpec,
+    PoolSpec,
+    PoolsSpec,
+    ReferenceSpec,
+    RunSpec,
+    WsaSpec,
+)
 
 _EXAMPLES: dict[str, Any] = {
     "architecture": "ViT-B-32",
@@ -48,12 +60,15 @@ def spec_template() -> str:
         lines += [f"{'' if shown else '# '}source = {_literal(_SOURCES[name])}"]
         if name == "candidates":
             lines += _keys(PoolSpec, shown=(), left_out=("source",))
+    lines += ["", *_comment(AuditSpec.model_fields["reference"]), "# [reference]"]
+    lines += _keys(ReferenceSpec, shown=())
     lines += ["", "# Without any [attacks] table all four attacks run."]
     options: dict[str, type[BaseModel]] = {"aea": AeaSpec, "wsa": WsaSpec}
     for name, field in AttacksSpec.model_fields.items():
         lines += ["", *_comment(field), f"[attacks.{name}]"]
         lines += _keys(options[name], shown=()) if name in options else []
-    lines += ["", "[run]", *_keys(RunSpec, shown=()), "", "[output]", *_keys(OutputSpec, shown=("database",))]
+    lines += ["", "[evidence]", *_keys(EvidenceSpec, shown=()), "", "[run]", *_keys(RunSpec, shown=())]
+    lines += ["", "[output]", *_keys(OutputSpec, shown=("database",))]
     return "\n".join(lines) + "\n"
 
 

@@ -8,18 +8,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tui_mia.attacks import AttackScores
 from tui_mia.embedded import Subset
-from tui_mia.encoder import EncodedPool
-from tui_mia.evidence import Figures, q_values
+from tui_mia.encoder import EncodedPool, SeenBy
+from tui_mia.evidence import Audited, Check, Judgement, Metric, q_values
 from tui_mia.pools import Overlap
 from tui_mia.runs.tables import ENCODED_SAMPLE, TABLES
+from tui_mia.scored import AttackScores
+
+ControlRows: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+# The ids of a pool's samples, and their numbers within the run.
+_Numbered: TypeAlias = tuple[pa.ChunkedArray, NDArray[np.int64]]
+_Columns: TypeAlias = Sequence[NDArray[np.float64] | NDArray[np.int64] | None]
 
 _SAMPLE_COLUMNS = [column.name for column in ENCODED_SAMPLE]
 
@@ -38,6 +44,11 @@ class AuditPool:
     def kept(self) -> Subset:
         """The samples that stay."""
         return Subset(self.encoded, np.flatnonzero(self.overlap.keep))
+
+    def kept_by(self, model: SeenBy) -> Subset:
+        """The samples that stay, as one of the models sees them."""
+        encoded = self.encoded if model == "target" else EncodedPool(self.encoded.paths, model)
+        return Subset(encoded, np.flatnonzero(self.overlap.keep))
 
     @property
     def sample_ids(self) -> pa.ChunkedArray:
@@ -78,41 +89,79 @@ def write_samples(folder: Path, pools: Sequence[AuditPool]) -> None:
 def write_scores(folder: Path, pools: Mapping[str, AuditPool], scores: Iterable[AttackScores]) -> None:
     """Write `scores`: every candidate and known non-member, every attack; p- and q-values of candidates.
 
-    `pools` are those of `write_samples`, in the same order.
+    `pools` are those of `write_samples`, in the same order; so in the functions below.
     """
-    numbers, number = {}, 0
-    for name, pool in pools.items():
-        numbers[name] = range(number, number + len(pool.kept))
-        number = numbers[name].stop
+    numbered = _numbered_pools(pools)
     with _writer(folder, "scores") as writer:
         for attack in scores:
-            for name, scored, p_values in (
-                ("candidates", attack.candidates, attack.p_values),
-                ("nonmembers", attack.nonmembers, None),
-            ):
-                if scored is not None:
-                    rows = _score_rows(pools[name], numbers[name], attack.attack, scored, p_values)
-                    writer.write_table(rows)
+            p_values = attack.p_values
+            q = None if p_values is None else q_values(p_values)
+            columns = [attack.candidates, p_values, q, attack.placements]
+            writer.write_table(_rows("scores", numbered["candidates"], None, [attack.attack], columns))
+            if attack.nonmembers is not None:
+                columns = [attack.nonmembers, None, None, attack.nonmember_placements]
+                writer.write_table(_rows("scores", numbered["nonmembers"], None, [attack.attack], columns))
 
 
-def write_metrics(
-    folder: Path, scores: Iterable[AttackScores], figures: Mapping[str, Figures | None]
+def write_baselines(
+    folder: Path, pools: Mapping[str, AuditPool], audited: Audited, control_rows: ControlRows | None
 ) -> None:
-    """Write `metrics`: the figures of each attack, and the facts of its fit."""
-    rows: list[dict[str, object]] = []
-    for attack in scores:
-        found = figures[attack.attack]
-        if found is not None:
-            n = found.members + found.nonmembers
-            values: dict[str, float | None] = {"auc": found.auc, "balanced_accuracy": found.balanced_accuracy}
-            values |= {f"tpr_at_fpr_{point:g}": tpr for point, tpr in found.tpr_at_fpr.items()}
-            rows += [_metric(attack.attack, metric, value, n) for metric, value in values.items()]
-        rows += [_metric(attack.attack, fact, value, None) for fact, value in attack.facts.items()]
-    _write(folder, "metrics", rows)
+    """Write `baselines`: the scores that those of the attacks are compared with.
+
+    `control_rows` are the known non-members that the negative control took for
+    candidates, and those that it compared them with.
+    """
+    numbered = _numbered_pools(pools)
+    with _writer(folder, "baselines") as writer:
+
+        def write(pool: str, rows: NDArray[np.int64] | None, names: Sequence[str], columns: _Columns) -> None:
+            writer.write_table(_rows("baselines", numbered[pool], rows, names, columns))
+
+        for name, blind in audited.blind.items():
+            for pool, scores in (("candidates", blind.candidates), ("nonmembers", blind.nonmembers)):
+                rows = np.flatnonzero(~np.isnan(scores))
+                if len(rows):
+                    write(pool, rows, ["blind", name], [scores[rows], None])
+        for name, attack in audited.reference.items():
+            write("candidates", None, ["reference", name], [attack.candidates, attack.placements])
+            if attack.nonmembers is not None:
+                columns = [attack.nonmembers, attack.nonmember_placements]
+                write("nonmembers", None, ["reference", name], columns)
+        for attack in audited.control:
+            assert control_rows is not None
+            name = attack.attack
+            columns = [attack.candidates, attack.placements]
+            write("nonmembers", control_rows[0], ["control_candidate", name], columns)
+            columns = [attack.nonmembers, attack.nonmember_placements]
+            write("nonmembers", control_rows[1], ["control_nonmember", name], columns)
 
 
-def _metric(attack: str, metric: str, value: float | None, n: int | None) -> dict[str, object]:
-    return {"attack": attack, "metric": metric, "value": value, "n": n}
+def write_duplicates(folder: Path, pools: Mapping[str, AuditPool], audited: Audited) -> None:
+    """Write `duplicates`: the samples whose image or caption is like that of another, in any pool."""
+    numbered = _numbered_pools(pools)
+    with _writer(folder, "duplicates") as writer:
+        for alike, clusters in (("image", audited.duplicates), ("caption", audited.same_captions)):
+            names, counts = np.unique(np.concatenate(list(clusters.values())), return_counts=True)
+            shared = names[counts > 1]
+            for pool, of_pool in clusters.items():
+                rows = np.flatnonzero(np.isin(of_pool, shared))
+                writer.write_table(_rows("duplicates", numbered[pool], rows, [alike], [of_pool[rows]]))
+
+
+def write_judgement(
+    folder: Path, judgement: Judgement, checks: Sequence[Check], scores: Iterable[AttackScores]
+) -> None:
+    """Write `metrics`, `checks` and `verdicts`: what the evidence says, and the facts of each fit.
+
+    `checks` are those that don't follow from what is stored.
+    """
+    facts = [Metric(attack.attack, fact, value) for attack in scores for fact, value in attack.facts.items()]
+    for table, found in (
+        ("metrics", [*judgement.metrics, *facts]),
+        ("checks", [*judgement.checks, *checks]),
+        ("verdicts", judgement.verdicts),
+    ):
+        _write(folder, table, [vars(row) for row in found])
 
 
 def _pool_row(pool: AuditPool) -> dict[str, object]:
@@ -136,18 +185,24 @@ def _one_row_a_view(part: pa.Table) -> pa.Table:
     return pa.table(columns, schema=TABLES["similarities"])
 
 
-def _score_rows(
-    pool: AuditPool,
-    numbers: range,
-    attack: str,
-    scores: NDArray[np.float64],
-    p_values: NDArray[np.float64] | None,
+def _numbered_pools(pools: Mapping[str, AuditPool]) -> dict[str, _Numbered]:
+    numbered, number = {}, 0
+    for name, pool in pools.items():
+        ids = pool.sample_ids
+        numbered[name] = ids, np.arange(number, number + len(ids))
+        number += len(ids)
+    return numbered
+
+
+def _rows(
+    table: str, pool: _Numbered, rows: NDArray[np.int64] | None, names: Sequence[str], columns: _Columns
 ) -> pa.Table:
-    ids = pool.sample_ids
+    """Rows about some samples of a pool, or all: id and number, names that all of them share, and values."""
+    ids, numbers = pool if rows is None else (pool[0].take(rows), pool[1][rows])
+    shared = [pa.repeat(name, len(ids)) for name in names]
     nothing = pa.nulls(len(ids), pa.float64())
-    p_and_q = [nothing, nothing] if p_values is None else [p_values, q_values(p_values)]
-    columns = [ids, np.array(numbers, np.int64), pa.repeat(attack, len(ids)), scores, *p_and_q]
-    return pa.table(columns, schema=TABLES["scores"])
+    values = [nothing if column is None else column for column in columns]
+    return pa.table([ids, numbers, *shared, *values], schema=TABLES[table])
 
 
 def _numbered(samples: pa.Table, first: int) -> pa.Table:

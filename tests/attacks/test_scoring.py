@@ -14,7 +14,6 @@ from tui_mia.attacks import (
     Attack,
     AttackError,
     AttackPools,
-    AttackScores,
     Fitted,
     Known,
     Need,
@@ -25,6 +24,7 @@ from tui_mia.attacks import (
 )
 from tui_mia.attacks.csa import csa
 from tui_mia.embedded import Block, Pool
+from tui_mia.scored import AttackScores
 from tui_mia.spec import AeaSpec, AttacksSpec, CsaSpec, LossSpec, WsaSpec
 
 MakePool = Callable[..., Pool]

@@ -15,7 +15,7 @@ from tui_mia.clean import printable
 from tui_mia.display import choose_display, print_rows, print_summary
 from tui_mia.display.data import write_csv, write_json
 from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
-from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, Skipped, Started
+from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, ReferenceLoaded, Skipped, Started
 from tui_mia.store import AttackFigures, RunRow, RunSummary
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]not bold[/] :smile: \u202eback\r\nnext"
@@ -134,6 +134,7 @@ def test_what_a_user_should_know_is_told(pipe: Console) -> None:
         Launched(),
         Started(1, {}),
         Loaded("cpu", "fp32", "0123456789abcdef", "b", "c"),
+        ReferenceLoaded("bf16", "fedcba9876543210", "b", "c"),
         Note("waiting for cpu"),
         Skipped("wsa", "told with the result"),
         Finished("failed", "told by whoever prints the result"),
@@ -141,6 +142,7 @@ def test_what_a_user_should_know_is_told(pipe: Console) -> None:
         display.show(event)
     assert sent(pipe).splitlines() == [
         "model 0123456789ab on cpu in fp32",
+        "reference fedcba987654 in bf16",
         "waiting for cpu",
     ]
 

@@ -91,6 +91,12 @@ def clip(clip_spec: ModelSpec) -> TargetModel:
 
 
 @pytest.fixture(scope="session")
+def siglip(make_model: Callable[..., ModelSpec]) -> TargetModel:
+    """A model of another family, preprocess and embedding size, as a reference."""
+    return load_target(make_model("siglip", embed_dim=24), "reference")
+
+
+@pytest.fixture(scope="session")
 def make_pairs(image_bytes: Callable[..., bytes]) -> Callable[..., list[Pair]]:
     """Makes n pairs; every third caption is one that came before."""
 

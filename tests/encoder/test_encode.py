@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from torch import Tensor
 
 from tui_mia.encoder import TargetModel
+from tui_mia.encoder.appearance import appearance
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.pools import Pair, Reject, sample_id
 
@@ -134,6 +137,80 @@ def test_an_embedding_that_is_not_finite_is_a_reject(
     assert rejects["reason"].to_pylist() == ["the model's embedding is not finite"] * (5 - usable)
 
 
-def test_a_shard_without_a_pair_gives_an_empty_table(clip: TargetModel) -> None:
+OF_MODEL = ("similarities", "image_embedding", "text_embedding")
+
+
+def test_a_reference_is_encoded_beside_the_target_as_each_is_alone(
+    clip: TargetModel, siglip: TargetModel, make_pairs: Callable[..., list[Pair]]
+) -> None:
+    """To the last bit: a reference changes nothing of the target, and is seen as if it were one."""
+    both, rejects = encode_shard(make_pairs(7), clip, 5, 3, 4, reference=siglip)
+    target, reference = (encode_shard(make_pairs(7), model, 5, 3, 4)[0] for model in (clip, siglip))
+    assert rejects.num_rows == 0
+    assert both.select(target.column_names).equals(target)
+    for name in OF_MODEL:
+        assert both[f"reference_{name}"].equals(reference[name])
+    assert both["reference_image_embedding"].type.list_size == 24
+    assert set(both.column_names) == {*target.column_names, *(f"reference_{name}" for name in OF_MODEL)}
+
+
+def test_each_image_and_each_distinct_caption_is_encoded_once_by_each_model(
+    clip: TargetModel, siglip: TargetModel, make_pairs: Callable[..., list[Pair]]
+) -> None:
+    counting = [_Counting(model) for model in (clip, siglip)]
+    models = [
+        replace(model, network=counter)  # type: ignore[arg-type]
+        for model, counter in zip((clip, siglip), counting, strict=True)
+    ]
+    encode_shard(make_pairs(12), models[0], 2, 0, 4, reference=models[1])
+    for counter in counting:
+        assert sum(counter.captions) == 4
+        assert counter.images == [4, 4, 4] * 3
+
+
+def test_an_embedding_of_the_reference_that_is_not_finite_is_a_reject_that_says_so(
+    clip: TargetModel, siglip: TargetModel, make_pairs: Callable[..., list[Pair]]
+) -> None:
+    class Overflowing(_Counting):
+        def __init__(self, model: TargetModel, broken: list[int]) -> None:
+            super().__init__(model)
+            self.broken = broken
+
+        def encode_image(self, images: Tensor) -> Tensor:
+            result = super().encode_image(images)
+            result[self.broken] = float("nan")
+            return result
+
+    target = replace(clip, network=Overflowing(clip, [1, 2]))  # type: ignore[arg-type]
+    reference = replace(siglip, network=Overflowing(siglip, [2, 3]))  # type: ignore[arg-type]
+    told: list[tuple[int, int, int]] = []
+    samples, rejects = encode_shard(
+        make_pairs(5), target, 1, 0, 5, lambda *batch: told.append(batch), reference
+    )
+    assert samples["key"].to_pylist() == ["00000", "00004"]
+    assert [(row["key"], row["reason"]) for row in rejects.to_pylist()] == [
+        ("00001", "the model's embedding is not finite"),
+        ("00002", "the model's embedding is not finite"),
+        ("00003", "the reference model's embedding is not finite"),
+    ]
+    assert told == [(2, 3, 5)]
+
+
+def test_a_row_says_what_its_image_looks_like(
+    clip: TargetModel, make_pairs: Callable[..., list[Pair]]
+) -> None:
+    pairs = make_pairs(5)
+    samples, _ = encode_shard(pairs, clip, 0, 0, 2)
+    for row, pair in zip(samples.to_pylist(), pairs, strict=True):
+        opened = Image.open(io.BytesIO(pair.image))
+        expected = appearance(opened, pair.image, opened.convert("RGB"))
+        np.testing.assert_array_equal(np.float32(row["image_form"]), expected.form)
+        np.testing.assert_array_equal(np.float32(row["image_statistics"]), expected.statistics)
+        assert row["perceptual_hash"] == expected.perceptual_hash
+
+
+def test_a_shard_without_a_pair_gives_an_empty_table(clip: TargetModel, siglip: TargetModel) -> None:
     samples, rejects = encode_shard([], clip, 2, 0, 4)
     assert (samples.num_rows, rejects.num_rows) == (0, 0)
+    beside, _ = encode_shard([], clip, 2, 0, 4, reference=siglip)
+    assert beside.column_names == [*samples.column_names, *(f"reference_{name}" for name in OF_MODEL)]

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from tui_mia.encoder import TargetModel
+from tui_mia.encoder.appearance import appearance
 from tui_mia.encoder.images import Picture, decode, decoded_batches
 from tui_mia.pools import Pair, Reject
 
@@ -133,6 +135,40 @@ def test_pairs_in_a_row_that_share_an_image_share_its_picture(
     pictures = [item[1] for item in items if not isinstance(item, Reject)]
     assert [id(picture) for picture in pictures] == [id(pictures[row]) for row in (0, 0, 0, 3, 3, 5)]
     assert preprocess.calls == 3
+
+
+def test_each_model_preprocesses_the_one_decoded_image_as_it_does_alone(
+    clip: TargetModel, siglip: TargetModel, image_bytes: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    own_open = Image.open
+
+    def noting(file: io.BytesIO) -> Image.Image:
+        opened.append(file)
+        return own_open(file)
+
+    monkeypatch.setattr(Image, "open", noting)
+    picture = decode(image_bytes(3), clip.preprocess, siglip.preprocess)
+    assert len(opened) == 1
+    alone = [decode(image_bytes(3), model.preprocess) for model in (clip, siglip)]
+    assert isinstance(picture, Picture)
+    assert isinstance(alone[0], Picture)
+    assert isinstance(alone[1], Picture)
+    assert torch.equal(picture.pixels, alone[0].pixels)
+    assert picture.reference_pixels is not None
+    assert torch.equal(picture.reference_pixels, alone[1].pixels)
+    assert alone[0].reference_pixels is None
+
+
+def test_a_picture_comes_with_its_appearance(clip: TargetModel, image_bytes: Callable[..., bytes]) -> None:
+    content = image_bytes(3, size=(120, 80), mode="P")
+    picture = decode(content, clip.preprocess)
+    assert isinstance(picture, Picture)
+    opened = Image.open(io.BytesIO(content))
+    expected = appearance(opened, content, opened.convert("RGB"))
+    np.testing.assert_array_equal(picture.appearance.form, expected.form)
+    np.testing.assert_array_equal(picture.appearance.statistics, expected.statistics)
+    assert picture.appearance.perceptual_hash == expected.perceptual_hash
 
 
 def test_items_come_in_order_and_a_broken_image_takes_the_place_of_its_pair(

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -290,3 +291,16 @@ def test_one_weight_changes_the_fingerprint(clip_spec: ModelSpec, clip: TargetMo
 
 def test_the_cpu_is_one_device_to_every_process(clip: TargetModel) -> None:
     assert device_identity(clip.device) == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (ModelSpec(architecture="ViT-B-23", device="cpu"), "reference.architecture: open_clip knows no"),
+        (ModelSpec(architecture="ViT-B-32", device="cpu"), "reference.pretrained: ViT-B-32 needs weights"),
+        (ModelSpec(architecture="local-dir:/nowhere", device="cpu"), "[reference] local-dir:/nowhere: can't"),
+    ],
+)
+def test_what_is_wrong_with_a_reference_is_said_of_the_reference(spec: ModelSpec, words: str) -> None:
+    with pytest.raises(ModelError, match=f"^{re.escape(words)}"):
+        load_target(spec, "reference")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tui_mia.encoder import EncodedPool, TargetModel, encode_pools, part_paths, read_rejects
@@ -38,14 +40,21 @@ def tars(tmp_path: Path, image_bytes: Callable[..., bytes]) -> Path:
 def encode(clip: TargetModel) -> Callable[..., Told]:
     """Encodes the pools of a spec into a folder and returns the progress that was told."""
 
-    def run(folder: Path, pools: dict[str, dict[str, object]], batch_size: int = 3) -> Told:
+    def run(
+        folder: Path,
+        pools: dict[str, dict[str, object]],
+        batch_size: int = 3,
+        reference: TargetModel | None = None,
+    ) -> Told:
         folder.mkdir(exist_ok=True)
         spec = AuditSpec.model_validate(
             {"model": {"architecture": "x"}, "pools": pools, "attacks": {"aea": {"views": 1}}}
         )
         shards = {name: plan_shards(name, pool) for name, pool in spec.pool_specs().items()}
         told: Told = []
-        encode_pools(spec, shards, clip, batch_size, folder, lambda *progress: told.append(progress))
+        encode_pools(
+            spec, shards, clip, batch_size, folder, lambda *progress: told.append(progress), reference
+        )
         return told
 
     return run
@@ -157,6 +166,62 @@ def test_a_pool_is_read_back_by_row_over_all_its_parts(
     ids = pool.sample_ids.to_pylist()
     assert [f"{key:016x}" for key in pool.keys] == [id_[16:] for id_ in ids]
     assert [f"{key:016x}" for key in pool.image_keys] == [id_[:16] for id_ in ids]
+
+
+def test_the_reference_is_read_back_over_the_same_rows(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told], siglip: TargetModel
+) -> None:
+    sources: dict[str, dict[str, object]] = {"candidates": {"source": [str(tars)]}}
+    encode(tmp_path / "both", sources, reference=siglip)
+    encode(tmp_path / "alone", sources)
+    paths = part_paths(tmp_path / "both", "candidates")
+    target, reference = EncodedPool(paths), EncodedPool(paths, "reference")
+    assert reference.sample_ids.equals(target.sample_ids)
+    assert np.array_equal(reference.keys, target.keys)
+    rows = np.array([23, 0, 6, 5])
+    alone = EncodedPool(part_paths(tmp_path / "alone", "candidates")).take(rows)
+    assert np.array_equal(target.take(rows).image, alone.image)
+    seen = reference.take(rows)
+    assert seen.image.shape == seen.text.shape == (4, 24)
+    cosines = (seen.image * seen.text).sum(axis=1)
+    assert np.allclose(seen.similarities[:, 0], cosines, atol=1e-6)
+    assert not np.allclose(seen.similarities, alone.similarities, atol=1e-2)
+
+
+def test_appearances_are_read_back_by_row_over_all_parts(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told]
+) -> None:
+    encode(tmp_path / "parts", {"candidates": {"source": [str(tars)]}})
+    paths = part_paths(tmp_path / "parts", "candidates")
+    pool = EncodedPool(paths)
+    columns = pa.concat_tables([pq.read_table(path) for path in paths])
+    rows = np.array([23, 0, 6, 5, 5])
+    seen = pool.appearances(rows)
+    assert seen.captions == columns["caption"].take(rows).to_pylist()
+    assert np.array_equal(seen.form, np.float32(columns["image_form"].take(rows).to_pylist()))
+    assert np.array_equal(seen.statistics, np.float32(columns["image_statistics"].take(rows).to_pylist()))
+    assert seen.perceptual_hashes.dtype == np.uint64
+    assert seen.perceptual_hashes.tolist() == columns["perceptual_hash"].take(rows).to_pylist()
+    nothing = pool.appearances(np.array([], dtype=np.int64))
+    assert nothing.captions == []
+    assert len(nothing.form) == 0
+
+
+def test_parts_of_a_version_before_these_columns_are_encoded_again(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told]
+) -> None:
+    pools: dict[str, dict[str, object]] = {"candidates": {"source": [str(tars)]}}
+    encode(tmp_path / "parts", pools)
+    whole = contents(tmp_path / "parts")
+    paths = part_paths(tmp_path / "parts", "candidates")
+    for path in (paths[0], paths[2]):
+        kept = pq.read_table(path).drop_columns(["image_form", "image_statistics", "perceptual_hash"])
+        pq.write_table(kept, path)
+    unchanged = {path: path.stat().st_mtime_ns for path in (paths[1], paths[3])}
+    told = encode(tmp_path / "parts", pools)
+    assert contents(tmp_path / "parts") == whole
+    assert all(path.stat().st_mtime_ns == time for path, time in unchanged.items())
+    assert told[-1] == (1.0, 24, 8, "candidates")
 
 
 def test_a_pool_without_samples_is_empty(tmp_path: Path) -> None:

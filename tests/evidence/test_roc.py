@@ -131,3 +131,35 @@ def test_a_perfect_and_a_perfectly_wrong_score_are_at_the_ends() -> None:
 @pytest.mark.parametrize(("members", "nonmembers"), [(3, 0), (0, 3), (0, 0)])
 def test_there_are_no_figures_unless_both_labels_occur(members: int, nonmembers: int) -> None:
     assert figures(labels(members, nonmembers), np.arange(float(members + nonmembers))) is None
+
+
+def test_the_interval_of_a_true_positive_rate_is_there_where_the_rate_is_and_contains_it() -> None:
+    rng = np.random.default_rng(0)
+    for shift in (0.0, 1.0, 3.0, 9.0):
+        result = found(labels(500, 1000), rng.normal(shift * labels(500, 1000)))
+        for point, interval in result.tpr_intervals.items():
+            tpr = result.tpr_at_fpr[point]
+            assert (tpr is None) == (interval is None)
+            if tpr is not None and interval is not None:
+                assert 0 <= interval[0] <= tpr <= interval[1] <= 1
+                assert interval[0] < interval[1]
+
+
+def test_the_interval_resamples_threshold_and_members_as_a_bootstrap_does() -> None:
+    rng = np.random.default_rng(1)
+    member, scores = labels(400, 1000), rng.normal(labels(400, 1000))
+    rates = []
+    for _ in range(2000):
+        members, others = rng.choice(scores[:400], 400), rng.choice(scores[400:], 1000)
+        rates.append((members > np.sort(others)[-101]).mean())
+    interval = found(member, scores).tpr_intervals[0.1]
+    assert interval == pytest.approx(np.quantile(rates, [0.025, 0.975]), abs=0.02)
+
+
+def test_a_threshold_amid_a_tie_may_fall_to_either_side_of_it() -> None:
+    # 95 of 1,000 non-members share the highest level with every second member: in another draw it may be 105.
+    scores = np.concatenate([np.repeat([1.0, 0.0], 50), np.repeat([1.0, 0.0], [95, 905])])
+    interval = found(labels(100, 1000), scores).tpr_intervals[0.1]
+    assert interval is not None
+    assert interval[0] < 0.1
+    assert 0.5 < interval[1] < 0.7

@@ -18,6 +18,7 @@ from tui_mia.runs import (
     Note,
     Phase,
     Progress,
+    ReferenceLoaded,
     RunState,
     Skipped,
     Started,
@@ -36,6 +37,7 @@ EVENTS: list[Event] = [
     Launched(),
     Started(17, {"torch": "2"}),
     Loaded("cuda:0", "fp16", "a", "b", "c"),
+    ReferenceLoaded("fp32", "a", "b", "c"),
     Progress("encode", 0.25, 10, 1, 3.5, 2.0, "candidates", "cuda:0", 2**30, None),
     Note("watch\x1b[2J out\n[bold]", "warning"),
     Skipped("wsa", "needs known non-members"),
@@ -118,11 +120,12 @@ def test_a_state_is_what_the_events_add_up_to() -> None:
         "launched": EVENTS[0],
         "started": EVENTS[1],
         "loaded": EVENTS[2],
-        "progress": EVENTS[3],
-        "phases": (Phase("encode", EVENTS[3].time, EVENTS[3].time, 10, 1),),
-        "notes": (EVENTS[4],),
+        "reference": EVENTS[3],
+        "progress": EVENTS[4],
+        "phases": (Phase("encode", EVENTS[4].time, EVENTS[4].time, 10, 1),),
+        "notes": (EVENTS[5],),
         "skipped": {"wsa": "needs known non-members"},
-        "finished": EVENTS[6],
+        "finished": EVENTS[7],
     }
 
 

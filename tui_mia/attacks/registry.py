@@ -9,6 +9,7 @@ from tui_mia.attacks.aea import aea
 from tui_mia.attacks.attack import Attack, AttackError
 from tui_mia.attacks.csa import csa
 from tui_mia.attacks.loss import loss
+from tui_mia.attacks.scoring import CALIBRATED
 from tui_mia.attacks.wsa import wsa
 from tui_mia.spec import ATTACK_ENTRY_POINTS, AttacksSpec
 
@@ -31,11 +32,19 @@ def make_attacks(spec: AttacksSpec) -> list[Attack]:
         attacks += loss()
     for name, options in spec.added().items():
         attacks += _added(name, options)
-    names = [attack.name for attack in attacks]
+    names = [*(attack.name for attack in attacks), *CALIBRATED.values()]
     for name in names:
         if names.count(name) > 1:
             raise AttackError(f"{name}: two attacks bring a score of this name")
     return attacks
+
+
+def make_stability_attacks(spec: AttacksSpec) -> list[Attack]:
+    """WSA with one classifier a fold, the cheapest there is; none where it was not asked for.
+
+    Run with another seed than the audit's, it says how far the scores depend on one.
+    """
+    return wsa(spec.wsa.lambda_, seeds=1) if spec.wsa is not None else []
 
 
 def _added(name: str, options: dict[str, object]) -> list[Attack]:

@@ -3,23 +3,26 @@
 The known non-members are cut into five folds by the hash of their images, so
 that the captions of one image stay together. An attack is fitted once a fold,
 without that fold. A known non-member is scored by the fit that left it out, a
-candidate by the mean over all fits, and its p-value compares it with the known
-non-members within each fold (cross-conformal prediction, Vovk 2015).
+candidate by the mean over all fits; `placing` compares the two within each fold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known
+from tui_mia.attacks.placing import RawScores, finish
 from tui_mia.embedded import Pool, Subset
+from tui_mia.scored import AttackScores
 
 FOLDS = 5
 BLOCK = 4096
+# The target's score minus the reference's is an attack of its own (Watson et al. 2022), under this name.
+CALIBRATED = {"csa": "csa_calibrated", "loss": "loss_calibrated"}
 
 
 @dataclass(frozen=True)
@@ -33,27 +36,27 @@ class AttackPools:
 
 
 @dataclass(frozen=True)
-class AttackScores:
-    """What one attack says: a score and a p-value for each candidate, a score for each known non-member.
+class Reference:
+    """The same samples in the same order, as a model sees them that never saw the candidates."""
 
-    [n] and [m] float64 in the order of the pools. Without known non-members
-    there are no p-values, and `nonmembers` is None.
-    """
-
-    attack: str
-    candidates: Floats
-    p_values: Floats | None
-    nonmembers: Floats | None
-    facts: Mapping[str, float]
+    pools: AttackPools
+    logit_scale: float
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The scores of each attack that ran, and the reason for each that was skipped or failed."""
+    """The scores of each attack that ran, and the reason for each that was skipped or failed.
 
-    scores: list[AttackScores]
-    skipped: dict[str, str]
-    failed: dict[str, str]
+    `reference` has the scores that the attacks that ran on the target give the
+    reference model, and `reference_failed` why one of them gives it none; both
+    are empty where there is no reference.
+    """
+
+    scores: list[AttackScores] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    reference: list[AttackScores] = field(default_factory=list)
+    reference_failed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,64 @@ class _Fits:
     groups: list[list[Fitted]]
 
 
+@dataclass(frozen=True)
+class _Model:
+    """What the attacks say of one model; `calibratable` are the raw scores that a calibrated attack needs."""
+
+    scores: list[AttackScores]
+    skipped: dict[str, str]
+    failed: dict[str, str]
+    calibratable: dict[str, RawScores]
+
+
 def run_attacks(
     attacks: Sequence[Attack],
     pools: AttackPools,
     logit_scale: float,
     seed: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    reference: Reference | None = None,
 ) -> Outcome:
     """Fit every attack that these pools allow, then score all of them in one pass over the samples.
 
-    An attack that can't be fitted costs the others nothing: it is named in
+    With a `reference` the attacks that ran on the target run on it as well,
+    fitted to what the reference sees, and the calibrated attacks join the
+    scores: the target's score minus the reference's, fold by fold. An attack
+    that can't be fitted costs the others nothing: it is named in
     `Outcome.failed` with what to change.
     """
+    if reference is None:
+        target = _run(attacks, pools, logit_scale, seed, on_progress)
+        return Outcome(target.scores, target.skipped, target.failed)
+    target = _run(attacks, pools, logit_scale, seed, lambda done, total: on_progress(done, 2 * total))
+    ran = {scores.attack for scores in target.scores}
+    beside = _run(
+        [attack for attack in attacks if attack.name in ran],
+        reference.pools,
+        reference.logit_scale,
+        seed,
+        lambda done, total: on_progress(total + done, 2 * total),
+    )
+    folds = None if pools.nonmembers is None else folds_of(pools.nonmembers)
+    calibrated = [
+        finish(raw.minus(beside.calibratable[name], CALIBRATED[name]), folds)
+        for name, raw in target.calibratable.items()
+        if name in beside.calibratable
+    ]
+    scores = [*target.scores, *calibrated]
+    return Outcome(scores, target.skipped, target.failed, beside.scores, beside.skipped | beside.failed)
+
+
+def _run(
+    attacks: Sequence[Attack],
+    pools: AttackPools,
+    logit_scale: float,
+    seed: int,
+    on_progress: Callable[[int, int], None],
+) -> _Model:
+    """Carry out the attacks on one model."""
     known = Known(pools.nonmembers, pools.general, pools.bank, logit_scale, seed)
-    outcome = Outcome([], {}, {})
+    outcome = _Model([], {}, {}, {})
     fitted: list[_Fits] = []
     # Half of the progress is fitting, half is the pass over the candidates.
     half = max(1, len(pools.candidates))
@@ -104,10 +151,12 @@ def run_attacks(
             outcome.failed[fits.attack] = (
                 f"{fits.attack}: the scores of {broken} samples are not finite numbers"
             )
-        else:
-            outcome.scores.append(
-                _finish(fits, _groups_of(pools.candidates, fits), scores, known_scores, folds)
-            )
+            continue
+        facts = _mean_facts([fit for group in fits.groups for fit in group])
+        raw = RawScores(fits.attack, _groups_of(pools.candidates, fits), scores, known_scores, facts)
+        outcome.scores.append(finish(raw, folds))
+        if fits.attack in CALIBRATED:
+            outcome.calibratable[fits.attack] = raw
     return outcome
 
 
@@ -184,66 +233,6 @@ def _score_candidates(fitted: Sequence[_Fits], pool: Pool, on_rows: Callable[[in
                     out[fold, rows[inside]] = fit.score(block[inside])
         on_rows(int(rows[-1]) + 1)
     return scores
-
-
-def _finish(
-    fits: _Fits,
-    group_of: NDArray[np.int64],
-    candidates: Floats,
-    nonmembers: Floats,
-    folds: NDArray[np.int64] | None,
-) -> AttackScores:
-    """Average over folds, compare with the known non-members, and join groups where there are two."""
-    facts = _mean_facts([fit for group in fits.groups for fit in group])
-    if folds is None:
-        return AttackScores(fits.attack, candidates.mean(axis=0), None, None, facts)
-    p_values = np.empty(candidates.shape[1])
-    scores = np.empty(candidates.shape[1])
-    known_scores = np.zeros(len(folds))
-    for group, known in enumerate(nonmembers):
-        inside = group_of == group
-        if len(fits.groups) == 1:
-            ranks, own = candidates, known
-        else:
-            ranks, own = _ranks(candidates[:, inside], known, folds)
-        p_values[inside] = _p_values(candidates[:, inside], known, folds)
-        scores[inside] = ranks.mean(axis=0)
-        known_scores += own / len(fits.groups)
-    return AttackScores(fits.attack, scores, p_values, known_scores, facts)
-
-
-def _p_values(candidates: Floats, nonmembers: Floats, folds: NDArray[np.int64]) -> Floats:
-    """The share of known non-members that score at least as high, each compared within its own fold.
-
-    [F, n] candidate scores and [m] known non-members' to [n], never zero.
-    """
-    at_least = np.zeros(candidates.shape[1])
-    for fold, scores in enumerate(candidates):
-        known = np.sort(nonmembers[folds == fold])
-        at_least += len(known) - np.searchsorted(known, scores, side="left")
-    result: Floats = (1 + at_least) / (1 + len(nonmembers))
-    return result
-
-
-def _ranks(candidates: Floats, nonmembers: Floats, folds: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """[F, n] candidates and [m] known non-members as ranks among the known non-members of each fold."""
-    ranks, own = np.empty_like(candidates), np.empty_like(nonmembers)
-    for fold, scores in enumerate(candidates):
-        inside = folds == fold
-        ranks[fold] = _rank_among(nonmembers[inside], scores)
-        own[inside] = _rank_among(nonmembers[inside], nonmembers[inside])
-    return ranks, own
-
-
-def _rank_among(known: Floats, scores: Floats) -> Floats:
-    """The share of `known` below each score, linear in between; beyond its ends in deviations of `known`."""
-    steps = np.sort(known)
-    if len(steps) < 2 or steps[0] == steps[-1]:
-        return np.zeros_like(scores)
-    rank = np.interp(scores, steps, np.linspace(0, 1, len(steps)))
-    beyond = np.maximum(scores - steps[-1], 0) + np.minimum(scores - steps[0], 0)
-    result: Floats = rank + beyond / known.std()
-    return result
 
 
 def _mean_facts(fits: Sequence[Fitted]) -> dict[str, float]:

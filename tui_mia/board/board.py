@@ -226,7 +226,8 @@ class Board:
 
     def _see(self, seen: Sight) -> None:
         before, self._sight = self._sight, seen
-        if seen.database_problem and seen.database_problem != before.database_problem:
+        is_ours = seen.is_locked and self._saver.is_writing
+        if seen.database_problem and seen.database_problem != before.database_problem and not is_ours:
             again = "; it is tried again every few seconds" if seen.is_locked else ""
             self._tell(f"{seen.database_problem}{again}", "warning" if seen.is_locked else "error")
         for run_id, found in seen.found.items():

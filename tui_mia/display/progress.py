@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tui_mia.clean import printable
 from tui_mia.display.words import progress_figures
-from tui_mia.runs import Event, Loaded, Note
+from tui_mia.runs import Event, Loaded, Note, ReferenceLoaded
 from tui_mia.runs import Progress as ProgressEvent
 
 Face: TypeAlias = Literal["auto", "plain", "quiet"]
@@ -120,6 +120,8 @@ def _narrate(event: Event) -> str | None:
     match event:
         case Loaded():
             return f"model {event.weights_sha256[:12]} on {event.device} in {event.number_format}"
+        case ReferenceLoaded():
+            return f"reference {event.weights_sha256[:12]} in {event.number_format}"
         case Note(level="warning"):
             return f"warning: {event.message}"
         case Note():

@@ -12,10 +12,21 @@ from rich.text import Text
 
 from tui_mia.clean import printable
 from tui_mia.display.words import highest_auc, short_model
-from tui_mia.store import LOW_P_VALUES, AttackFigures, RunOverview, RunSummary
+from tui_mia.store import (
+    LOW_P_VALUES,
+    AttackFigures,
+    CheckRow,
+    Figure,
+    RunOverview,
+    RunSummary,
+    VerdictRow,
+)
+from tui_mia.verification import Verification
 
 # Narrower than this a column of a table is not read but spelt.
 NARROWEST_COLUMN = 9
+# Beside the word, which says it all.
+VERDICT_STYLES = {"leak": "bold red", "no evidence": "bold green"}
 FALSE_POSITIVE_RATES = {"0.1": "TPR@10%", "0.01": "TPR@1%", "0.001": "TPR@0.1%"}
 
 
@@ -34,9 +45,23 @@ def print_error(summary: RunSummary) -> None:
         _print(Console(highlight=False), part)
 
 
+def print_verification(found: Verification) -> None:
+    """What was computed anew, and each value that is another than the stored one."""
+    console = Console(highlight=False)
+    for difference in found.differences:
+        where = ".".join(part for part in (difference.table, difference.row, difference.column) if part)
+        values = f"{difference.stored} is stored, {difference.recomputed} follows"
+        _print(console, _line("differs", f"{where}: {values}"))
+    count = len(found.differences) or "none"
+    _print(console, _line("verify", f"{found.compared} rows computed anew, {count} with a difference"))
+    if found.not_recomputed:
+        _print(console, _line("", f"not from what is stored: {', '.join(found.not_recomputed)}"))
+
+
 def summary_parts(summary: RunSummary) -> Iterator[Text | Table]:
     """The lines and tables that tell of a run: what was audited, and the figures of each attack."""
     run = summary.run
+    yield from verdict_parts(summary.verdict)
     samples = ", ".join(f"{count:,} {pool}" for pool, count in summary.samples.items()) or "no samples"
     seconds = f" in {sum(run.seconds.values()):.0f} s" if run.seconds else ""
     yield _line("run", f"{run.run_id}: {run.status}{seconds}")
@@ -48,8 +73,26 @@ def summary_parts(summary: RunSummary) -> Iterator[Text | Table]:
     yield from _attack_parts(summary.attacks)
     for attack, why in run.skipped.items():
         yield _line("skipped", f"{attack}: {why}")
-    if summary.attacks:
-        yield _line("note", "raw figures can't tell membership from pools that differ")
+    yield from check_parts(summary.checks)
+
+
+def verdict_parts(verdict: VerdictRow | None) -> Iterator[Text]:
+    """What follows from the figures, and why."""
+    if verdict is not None:
+        line = _line("verdict", verdict.outcome)
+        line.stylize(VERDICT_STYLES.get(verdict.outcome, "bold"), len("verdict "))
+        yield line
+        for reason in verdict.reasons:
+            yield _line("", reason)
+
+
+def check_parts(checks: Sequence[CheckRow]) -> Iterator[Text]:
+    """What the checks found that matters; and how many there were."""
+    amiss = [check for check in checks if check.outcome not in ("ok", "note")]
+    if checks:
+        yield _line("checks", f"{len(checks)}, {len(amiss) or 'none'} with something amiss")
+    for check in amiss:
+        yield _line("", f"{check.attack}: {check.words}" if check.attack else check.words)
 
 
 def error_parts(error: str | None) -> Iterator[Text]:
@@ -79,13 +122,14 @@ def _attack_parts(attacks: dict[str, AttackFigures]) -> Iterator[Text | Table]:
 def print_runs(runs: Sequence[RunOverview]) -> None:
     """A line a run, newest first."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("run", "status", "model", "pairs", "highest AUC"):
+    for column in ("run", "status", "model", "pairs", "highest AUC", "verdict"):
         table.add_column(column, overflow="fold", no_wrap=column == "run")
     for overview in runs:
         run = overview.run
         model = short_model(run.architecture, run.pretrained)
         pairs = f"{sum(overview.samples.values()):,}"
-        cells = (run.run_id, run.status, model, pairs, highest_auc(overview.auc))
+        verdict = overview.outcome or "-"
+        cells = (run.run_id, run.status, model, pairs, highest_auc(overview.auc), verdict)
         table.add_row(*(_text(cell) for cell in cells))
     Console(highlight=False).print(table)
 
@@ -124,25 +168,29 @@ def _cell(value: object) -> str:
 def _figure_table(attacks: dict[str, AttackFigures]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("attack", no_wrap=True)
-    for column in ("AUC", "bal. acc.", *FALSE_POSITIVE_RATES.values()):
-        table.add_column(column, justify="right")
+    for column in ("AUC", "95 %", *FALSE_POSITIVE_RATES.values()):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict")
     for attack, figures in attacks.items():
-        rates = (figures.tpr_at_fpr[rate] for rate in FALSE_POSITIVE_RATES)
-        numbers = (_figure(value) for value in (figures.auc, figures.balanced_accuracy, *rates))
-        table.add_row(_text(attack), *numbers)
+        rates = (_figure(figures.tpr_at_fpr[rate]) for rate in FALSE_POSITIVE_RATES)
+        interval, verdict = _interval(figures.compared_auc), _text(_in_short(figures.verdict))
+        table.add_row(_text(attack), _figure(figures.auc), interval, *rates, verdict)
     return table
 
 
 def _p_value_table(attacks: dict[str, AttackFigures]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("attack", no_wrap=True)
-    for level in LOW_P_VALUES:
-        table.add_column(f"p <= {level}", justify="right")
+    for column in ("AUC", "95 %", *(f"p <= {level}" for level in LOW_P_VALUES), "verdict"):
+        table.add_column(column, justify="left" if column == "verdict" else "right", no_wrap=True)
     compared = max(figures.compared for figures in attacks.values())
-    table.add_row("expected of non-members", *(f"{float(level) * compared:,.0f}" for level in LOW_P_VALUES))
+    expected = (f"{float(level) * compared:,.0f}" for level in LOW_P_VALUES)
+    table.add_row("of non-members", "0.500", "", *expected, "")
     for attack, figures in attacks.items():
         counts = (f"{figures.low_p_values[level]:,}" if figures.compared else "-" for level in LOW_P_VALUES)
-        table.add_row(_text(attack), *counts)
+        found = figures.compared_auc
+        auc = _figure(found.value if found else None)
+        table.add_row(_text(attack), auc, _interval(found), *counts, _text(_in_short(figures.verdict)))
     return table
 
 
@@ -156,6 +204,16 @@ def _facts(attacks: dict[str, AttackFigures]) -> dict[str, list[str]]:
             )
             shared.setdefault(words, []).append(attack)
     return shared
+
+
+def _interval(figure: Figure | None) -> str:
+    if figure is None or figure.low is None or figure.high is None:
+        return "-"
+    return f"{figure.low:.3f}-{figure.high:.3f}"
+
+
+def _in_short(verdict: VerdictRow | None) -> str:
+    return "-" if verdict is None else verdict.outcome.removeprefix("inconclusive: ")
 
 
 def _figure(value: float | None) -> str:

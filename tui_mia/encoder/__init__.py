@@ -1,20 +1,27 @@
 """Encoder: pairs come in, similarities and embeddings go out, as Parquet parts of a run directory.
 
-The only room that loads and runs a target model. Every image is decoded once
-and encoded once a view. No attack, label or figure enters this room.
+The only room that loads and runs a target model, and a reference model beside
+it. Every image is decoded once, and encoded once a view and model. No attack,
+label or figure enters this room.
 """
 
+from tui_mia.encoder.encoded_pool import EncodedPool, PoolAppearances
 from tui_mia.encoder.model import ModelError, TargetModel, device_identity, load_target
-from tui_mia.encoder.parts import EncodedPool, part_paths, read_rejects
+from tui_mia.encoder.parts import SeenBy, part_paths, read_rejects
 from tui_mia.encoder.schedule import encode_pools
+from tui_mia.encoder.stability import Reencoded, reencode
 
 __all__ = [
     "EncodedPool",
     "ModelError",
+    "PoolAppearances",
+    "Reencoded",
+    "SeenBy",
     "TargetModel",
     "device_identity",
     "encode_pools",
     "load_target",
     "part_paths",
     "read_rejects",
+    "reencode",
 ]

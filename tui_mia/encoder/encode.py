@@ -1,10 +1,10 @@
-"""The encoder: one pass over a shard, from pairs to similarities and embeddings."""
+"""The encoder: one pass over a shard, from pairs to what one model or two see in them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,22 @@ class _Encoded:
     image: NDArray[np.float32]
     text: NDArray[np.float32]
 
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """[n], False where the model overflowed."""
+        result: NDArray[np.bool_] = np.isfinite(self.similarities.sum(axis=1))
+        return result
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """A model at work on one shard, with the embeddings of the captions that it has seen there."""
+
+    model: TargetModel
+    pixels: Callable[[Picture], Tensor | None]
+    not_finite: str
+    captions: dict[str, Tensor] = field(default_factory=dict)
+
 
 def encode_shard(
     items: Iterable[Pair | Reject],
@@ -35,40 +51,48 @@ def encode_shard(
     view_seed: int,
     batch_size: int,
     on_batch: Callable[[int, int, int], None] = lambda samples, rejects, position: None,
+    reference: TargetModel | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """Encode the pairs of one shard: each image once a view, each distinct caption once.
+    """Encode the pairs of one shard: each image is decoded once, and encoded once a view and model.
 
-    Batches never cross shards, so a shard that is encoded again gives the same
-    numbers. `on_batch` hears how many samples and rejects the batch had, and how
-    far into the shard it reaches.
+    Each distinct caption is encoded once a model. Batches never cross shards,
+    so a shard that is encoded again gives the same numbers. `on_batch` hears
+    how many samples and rejects the batch had, and how far into the shard it
+    reaches.
 
     Returns:
         The samples, a table of `samples_schema`, and the rejects.
     """
     pairs: list[pa.RecordBatch] = []
     rejects: list[Reject] = []
-    captions: dict[str, Tensor] = {}
+    encoders = [_Encoder(model, lambda picture: picture.pixels, "the model's embedding is not finite")]
+    if reference is not None:
+        why = "the reference model's embedding is not finite"
+        encoders.append(_Encoder(reference, lambda picture: picture.reference_pixels, why))
     schema: pa.Schema | None = None
-    for batch in decoded_batches(items, batch_size, model.preprocess):
+    preprocesses = [encoder.model.preprocess for encoder in encoders]
+    for batch in decoded_batches(items, batch_size, *preprocesses):
         good = [item for item in batch if not isinstance(item, Reject)]
         bad = [item for item in batch if isinstance(item, Reject)]
         if good:
             ids = [sample_id(pair.image, pair.caption) for pair, _ in good]
-            encoded = _encode_batch(good, ids, model, captions, views, view_seed, batch_size)
-            finite = np.isfinite(encoded.similarities.sum(axis=1))
-            bad += [
-                Reject(pair.key, pair.source, "the model's embedding is not finite", pair.position)
-                for (pair, _), usable in zip(good, finite, strict=True)
-                if not usable
-            ]
-            schema = schema or samples_schema(views, encoded.image.shape[1])
-            pairs.append(_record(good, ids, encoded, schema).filter(pa.array(finite)))
+            encoded = [_encode_batch(good, ids, encoder, views, view_seed) for encoder in encoders]
+            usable = np.ones(len(good), dtype=np.bool_)
+            for encoder, of_model in zip(encoders, encoded, strict=True):
+                broken = np.flatnonzero(usable & ~of_model.finite)
+                bad += [
+                    Reject(pair.key, pair.source, encoder.not_finite, pair.position)
+                    for pair, _ in (good[row] for row in broken)
+                ]
+                usable[broken] = False
+            schema = schema or samples_schema(views, *(of_model.image.shape[1] for of_model in encoded))
+            pairs.append(_record(good, ids, encoded, schema).filter(pa.array(usable)))
         rejects += bad
         last = batch[-1]
         on_batch(
             len(batch) - len(bad), len(bad), last.position if isinstance(last, Reject) else last[0].position
         )
-    samples = pa.Table.from_batches(pairs, schema or samples_schema(views, 1))
+    samples = pa.Table.from_batches(pairs, schema or samples_schema(views, *(1 for _ in encoders)))
     return samples, pa.Table.from_pylist(
         [{"source": r.source, "key": r.key, "reason": r.reason} for r in rejects], REJECTS
     )
@@ -76,19 +100,15 @@ def encode_shard(
 
 @torch.inference_mode()
 def _encode_batch(
-    good: Sequence[tuple[Pair, Picture]],
-    ids: Sequence[str],
-    model: TargetModel,
-    captions: dict[str, Tensor],
-    views: int,
-    view_seed: int,
-    batch_size: int,
+    good: Sequence[tuple[Pair, Picture]], ids: Sequence[str], encoder: _Encoder, views: int, view_seed: int
 ) -> _Encoded:
-    text = _caption_embeddings([pair.caption for pair, _ in good], model, captions)
+    model = encoder.model
+    text = _caption_embeddings([pair.caption for pair, _ in good], model, encoder.captions)
     distinct = list({id(picture): picture for _, picture in good}.values())
     place = {id(picture): row for row, picture in enumerate(distinct)}
     rows = torch.tensor([place[id(picture)] for _, picture in good])
-    plain = torch.stack([picture.pixels for picture in distinct])
+    pixels = [encoder.pixels(picture) for picture in distinct]
+    plain = torch.stack([each for each in pixels if each is not None])
     image = model.encode_images(plain)[rows.to(model.device)]
     similarities = [_cosines(image, text)]
     if views:
@@ -115,13 +135,15 @@ def _cosines(image: Tensor, text: Tensor) -> Tensor:
 
 
 def _record(
-    good: Sequence[tuple[Pair, Picture]], ids: Sequence[str], encoded: _Encoded, schema: pa.Schema
+    good: Sequence[tuple[Pair, Picture]], ids: Sequence[str], encoded: Sequence[_Encoded], schema: pa.Schema
 ) -> pa.RecordBatch:
     def rows_of(matrix: NDArray[np.float32]) -> pa.Array:
         flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
         return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
 
     metadata = [json.dumps(pair.metadata, ensure_ascii=False) if pair.metadata else None for pair, _ in good]
+    seen = [picture.appearance for _, picture in good]
+    of_models = [(of_model.similarities, of_model.image, of_model.text) for of_model in encoded]
     return pa.RecordBatch.from_arrays(
         [
             pa.array(ids),
@@ -132,9 +154,10 @@ def _record(
             pa.array([picture.width for _, picture in good], pa.int32()),
             pa.array([picture.height for _, picture in good], pa.int32()),
             pa.array(metadata, pa.string()),
-            rows_of(encoded.similarities),
-            rows_of(encoded.image),
-            rows_of(encoded.text),
+            rows_of(np.stack([appearance.form for appearance in seen])),
+            rows_of(np.stack([appearance.statistics for appearance in seen])),
+            pa.array([appearance.perceptual_hash for appearance in seen], pa.uint64()),
+            *(rows_of(matrix) for of_model in of_models for matrix in of_model),
         ],
         schema=schema,
     )

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from PIL import Image
 from torch import Tensor
 
+from tui_mia.encoder.appearance import Appearance, appearance
 from tui_mia.pools import Pair, Reject
 
 LARGEST_IMAGE_PIXELS = 100_000_000
@@ -26,11 +27,18 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as the model wants it: [3, H, W] float32, normalised; its own width and height in pixels."""
+    """An image as the models want it, and what it is by itself.
+
+    `pixels` are [3, H, W] float32, normalised, as the target's preprocess
+    leaves them, `reference_pixels` as the reference's does; `width` and
+    `height` are the image's own, in pixels.
+    """
 
     pixels: Tensor
+    reference_pixels: Tensor | None
     width: int
     height: int
+    appearance: Appearance
 
 
 Preprocess: TypeAlias = Callable[[Image.Image], Tensor]
@@ -38,8 +46,11 @@ _Item: TypeAlias = Pair | Reject
 _Job: TypeAlias = "tuple[_Item, Future[Picture | str] | None]"
 
 
-def decode(image_bytes: bytes, preprocess: Preprocess) -> Picture | str:
-    """Decode to RGB, as open_clip does in training, and preprocess as the model does; or say why not."""
+def decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | None = None) -> Picture | str:
+    """Decode to RGB once, as open_clip does in training, and preprocess as each model does; or say why not.
+
+    `reference` is the preprocess of the reference model.
+    """
     try:
         with Image.open(io.BytesIO(image_bytes)) as image:
             width, height = image.size
@@ -49,14 +60,21 @@ def decode(image_bytes: bytes, preprocess: Preprocess) -> Picture | str:
                 return f"image of {width}x{height} pixels is thinner than 1 to {LARGEST_ASPECT_RATIO}"
             if image.format in _NOT_DECODED:
                 return f"image is {image.format}, which is drawn, not decoded; convert it"
-            return Picture(preprocess(image.convert("RGB")), width, height)
+            rgb = image.convert("RGB")
+            return Picture(
+                pixels=preprocess(rgb),
+                reference_pixels=reference(rgb) if reference is not None else None,
+                width=width,
+                height=height,
+                appearance=appearance(image, image_bytes, rgb),
+            )
     except Exception as error:  # decoders of hostile bytes raise anything
         unknown = "cannot identify" in str(error)
         return "image is of no known format" if unknown else f"image is broken: {error}"
 
 
 def decoded_batches(
-    items: Iterable[_Item], size: int, preprocess: Preprocess
+    items: Iterable[_Item], size: int, preprocess: Preprocess, reference: Preprocess | None = None
 ) -> Iterator[list[tuple[Pair, Picture] | Reject]]:
     """Batches of `size` items, decoded by a thread a core while the model works on the batch before.
 
@@ -67,7 +85,7 @@ def decoded_batches(
     pending: deque[list[_Job]] = deque()
     try:
         while batch := list(islice(items, size)):
-            pending.append(_submit(threads, batch, preprocess))
+            pending.append(_submit(threads, batch, preprocess, reference))
             if len(pending) > BATCHES_AHEAD:
                 yield [_result(job) for job in pending.popleft()]
         while pending:
@@ -77,7 +95,12 @@ def decoded_batches(
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _submit(threads: ThreadPoolExecutor, batch: Sequence[_Item], preprocess: Preprocess) -> list[_Job]:
+def _submit(
+    threads: ThreadPoolExecutor,
+    batch: Sequence[_Item],
+    preprocess: Preprocess,
+    reference: Preprocess | None,
+) -> list[_Job]:
     jobs: list[_Job] = []
     previous: Pair | None = None
     for item in batch:
@@ -86,7 +109,7 @@ def _submit(threads: ThreadPoolExecutor, batch: Sequence[_Item], preprocess: Pre
         elif previous is not None and item.image == previous.image:
             jobs.append((item, jobs[-1][1]))
         else:
-            jobs.append((item, threads.submit(decode, item.image, preprocess)))
+            jobs.append((item, threads.submit(decode, item.image, preprocess, reference)))
         previous = item if isinstance(item, Pair) else None
     return jobs
 

@@ -19,6 +19,8 @@ from tui_mia.encoder.fingerprint import Fingerprint, take_fingerprint
 from tui_mia.spec import ModelSpec, checkpoint_path
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
+# The table of a spec that names a model.
+ModelTable: TypeAlias = Literal["model", "reference"]
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -28,7 +30,7 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class TargetModel:
-    """A model under audit, ready to encode.
+    """A model under audit, or the reference beside it, ready to encode.
 
     `mean` and `std` are [3, 1, 1], the normalisation that `preprocess` ends
     with. `logit_scale` multiplies cosines (already exponentiated).
@@ -57,8 +59,8 @@ class TargetModel:
         return functional.normalize(_call(self.network, "encode_text", tokens).float(), dim=-1)
 
 
-def load_target(spec: ModelSpec) -> TargetModel:
-    """Load the model that a spec names, weights-only.
+def load_target(spec: ModelSpec, table: ModelTable = "model") -> TargetModel:
+    """Load the model that a spec names in a table, weights-only.
 
     Raises:
         ModelError: for an unknown architecture or tag, weights that can't be
@@ -68,7 +70,7 @@ def load_target(spec: ModelSpec) -> TargetModel:
     number_format = _number_format(spec.precision, device)
     if number_format == "fp32":
         torch.backends.cudnn.allow_tf32 = False
-    network, preprocess, tokenizer = _load(spec, device, number_format)
+    network, preprocess, tokenizer = _load(spec, table, device, number_format)
     network.eval()
     config: dict[str, Any] = network.visual.preprocess_cfg
     return TargetModel(
@@ -84,10 +86,13 @@ def load_target(spec: ModelSpec) -> TargetModel:
     )
 
 
-def _load(spec: ModelSpec, device: torch.device, number_format: NumberFormat) -> tuple[Any, Any, Any]:
-    named = " ".join(filter(None, [spec.architecture, spec.pretrained]))
+def _load(
+    spec: ModelSpec, table: ModelTable, device: torch.device, number_format: NumberFormat
+) -> tuple[Any, Any, Any]:
+    place = "" if table == "model" else f"[{table}]"
+    named = " ".join(filter(None, [place, spec.architecture, spec.pretrained]))
     if ":" not in spec.architecture:
-        _check_names(spec)
+        check_names(spec, table)
     try:
         network, preprocess = open_clip.create_model_from_pretrained(
             spec.architecture, spec.pretrained, precision=number_format, device=device, weights_only=True
@@ -113,13 +118,13 @@ def _load(spec: ModelSpec, device: torch.device, number_format: NumberFormat) ->
         ) from error
 
 
-def _check_names(spec: ModelSpec) -> None:
+def check_names(spec: ModelSpec, table: ModelTable) -> None:
     """Open_clip's own errors list every model there is; ours name the close ones."""
     known = open_clip.list_models()
     if spec.architecture not in known:
         close = get_close_matches(spec.architecture, known, n=3, cutoff=0.5)
         raise ModelError(
-            f"model.architecture: open_clip knows no {spec.architecture!r}"
+            f"{table}.architecture: open_clip knows no {spec.architecture!r}"
             + (f"; did you mean {' or '.join(close)}?" if close else "")
         )
     if checkpoint_path(spec.pretrained):
@@ -128,7 +133,7 @@ def _check_names(spec: ModelSpec) -> None:
     if spec.pretrained not in tags:
         wrong = f"has no tag {spec.pretrained!r}" if spec.pretrained else "needs weights"
         raise ModelError(
-            f"model.pretrained: {spec.architecture} {wrong}; "
+            f"{table}.pretrained: {spec.architecture} {wrong}; "
             f"give a checkpoint file or one of: {', '.join(tags) or 'no tags'}"
         )
 

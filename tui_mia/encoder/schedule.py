@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.model import TargetModel
-from tui_mia.encoder.parts import finished_parts, write_part
+from tui_mia.encoder.parts import finished_parts, samples_schema, write_part
 from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
 from tui_mia.spec import AuditSpec, PoolSpec
 
@@ -62,16 +62,19 @@ def encode_pools(
     batch_size: int,
     folder: Path,
     on_progress: OnProgress,
+    reference: TargetModel | None = None,
 ) -> None:
     """Encode all entries that are in no part in `folder` yet; parts that are there are kept as they are.
 
-    `on_progress` hears the fraction of all work, samples and rejects so far,
+    But for those of an earlier version, which lack a column: they are encoded
+    again. `on_progress` hears the fraction of all work, samples and rejects so far,
     and the pool.
     """
     pool_specs = spec.pool_specs()
     works = {pool: _pool_work(pool, shards[pool], pool_specs[pool].limit) for pool in shards}
     on_progress = _never_back(on_progress)
     view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
+    columns = samples_schema(spec.views, 1, None if reference is None else 1).names
     for pool, work in works.items():
         for shard in shards[pool]:
             done_before = work.extent_done
@@ -85,9 +88,9 @@ def encode_pools(
                 _tell(on_progress, works, work.pool)
 
             def encode(items: Iterator[Pair | Reject], on_batch: OnBatch = on_batch) -> Tables:
-                return encode_shard(items, model, spec.views, view_seed, batch_size, on_batch)
+                return encode_shard(items, model, spec.views, view_seed, batch_size, on_batch, reference)
 
-            _encode_rest(shard, pool_specs[pool], folder, work, encode)
+            _encode_rest(shard, pool_specs[pool], folder, work, columns, encode)
             work.extent_done = done_before + shard.extent
         _tell(on_progress, works, pool)
 
@@ -97,10 +100,11 @@ def _encode_rest(
     spec: PoolSpec,
     folder: Path,
     work: _PoolWork,
+    columns: Collection[str],
     encode: Callable[[Iterator[Pair | Reject]], Tables],
 ) -> None:
     """Encode the entries of a shard that are in no part yet. A part that is not full is a shard's last."""
-    done = finished_parts(folder, shard.pool, shard.index)
+    done = finished_parts(folder, shard.pool, shard.index, columns)
     work.samples += sum(samples for samples, _ in done)
     work.rejects += sum(rejects for _, rejects in done)
     if work.left == 0 or (done and sum(done[-1]) < PART_ENTRIES):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    # Front ends look at pools without it: pyarrow is 30 MB.
+    import pyarrow as pa
 
 # An image that two pools share stays in the first: what is fitted to must not hold what is scored by it.
 _YIELDS_TO: Final[dict[str, tuple[str, ...]]] = {
@@ -55,9 +57,13 @@ def _overlap(pool: str, sample_ids: Mapping[str, pa.ChunkedArray]) -> Overlap:
 
 def _images(ids: pa.ChunkedArray) -> pa.ChunkedArray:
     """The half of each sample id that is of the image alone."""
+    import pyarrow.compute as pc
+
     return pc.utf8_slice_codeunits(ids, 0, 16)
 
 
 def _is_in(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> NDArray[np.bool_]:
+    import pyarrow.compute as pc
+
     result: NDArray[np.bool_] = pc.is_in(ids, value_set=others.combine_chunks()).to_numpy()
     return result

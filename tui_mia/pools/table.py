@@ -1,4 +1,7 @@
-"""Tables (CSV, TSV, JSONL, Parquet): one row a pair, the image in a column or in a file that it names."""
+"""Tables (CSV, TSV, JSONL, Parquet): one row a pair, the image in a column or in a file that it names.
+
+The reader of Parquet is imported where one is read: pyarrow, which comes with it, is 30 MB.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from tui_mia.pools import csv_rows, jsonl_rows, parquet_rows
+from tui_mia.pools import csv_rows, jsonl_rows
 from tui_mia.pools.fields import storable
 from tui_mia.pools.files import IMAGE_LIMIT_BYTES, read_inside, too_large
 from tui_mia.pools.found import Content, Found, UnusableError
@@ -21,6 +24,8 @@ def plan_table(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) 
     """Check that the needed columns are there, and cut the table into ranges of rows, one by one."""
     match path.suffix.lower():
         case ".parquet":
+            from tui_mia.pools import parquet_rows
+
             names, cuts = parquet_rows.columns(path), parquet_rows.cuts(path, rows_per_shard)
         case ".jsonl" | ".ndjson":
             names, cuts = jsonl_rows.columns(path), jsonl_rows.cuts(path, rows_per_shard)
@@ -47,7 +52,11 @@ def read_table(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
 
 def is_keyed_by_row(path: Path) -> bool:
     """Whether a row can be had by its key without any list of them: Parquet without a column `key`."""
-    return path.suffix.lower() == ".parquet" and "key" not in parquet_rows.columns(path)
+    if path.suffix.lower() != ".parquet":
+        return False
+    from tui_mia.pools import parquet_rows
+
+    return "key" not in parquet_rows.columns(path)
 
 
 def list_rows(path: Path) -> Iterator[tuple[str, int]]:
@@ -58,6 +67,8 @@ def list_rows(path: Path) -> Iterator[tuple[str, int]]:
         OSError: if the file can't be opened.
     """
     if path.suffix.lower() == ".parquet":
+        from tui_mia.pools import parquet_rows
+
         for number, given in enumerate(parquet_rows.values(path, "key")):
             yield _key(given, str(number)), 0
         return
@@ -74,6 +85,8 @@ def read_image(path: Path, row: int, offset: int, spec: PoolSpec) -> bytes:
     """
     nothing = UnusableError("the table ends before it")
     if path.suffix.lower() == ".parquet":
+        from tui_mia.pools import parquet_rows
+
         cell = next(parquet_rows.values(path, _image_column(spec), row), nothing)
     else:
         _, columns = next(_text_rows(path, offset), (0, nothing))
@@ -99,6 +112,8 @@ def _key(given: object, number: str) -> str:
 def _rows(shard: Shard, image_column: str) -> Iterator[dict[str, object] | UnusableError]:
     match shard.path.suffix.lower():
         case ".parquet":
+            from tui_mia.pools import parquet_rows
+
             return parquet_rows.rows(shard, image_column)
         case ".jsonl" | ".ndjson":
             return jsonl_rows.rows(shard)

@@ -5,7 +5,17 @@ screen and no database enters this room.
 """
 
 from tui_mia.runs.directory import RunDirectory, RunDirectoryError
-from tui_mia.runs.events import Event, Finished, Launched, Loaded, Note, Progress, Skipped, Started
+from tui_mia.runs.events import (
+    Event,
+    Finished,
+    Launched,
+    Loaded,
+    Note,
+    Progress,
+    ReferenceLoaded,
+    Skipped,
+    Started,
+)
 from tui_mia.runs.identity import find_unfinished
 from tui_mia.runs.opening import OpenedRun, open_again, open_run
 from tui_mia.runs.state import Phase, RunState
@@ -21,6 +31,7 @@ __all__ = [
     "OpenedRun",
     "Phase",
     "Progress",
+    "ReferenceLoaded",
     "RunDirectory",
     "RunDirectoryError",
     "RunState",

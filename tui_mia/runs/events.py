@@ -51,6 +51,17 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class ReferenceLoaded:
+    """The reference model is ready, on the device of the target. Fingerprints are SHA-256 as hex."""
+
+    number_format: str
+    weights_sha256: str
+    preprocess_sha256: str
+    tokenizer_sha256: str
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a phase is: the same data for every display.
 
@@ -107,10 +118,11 @@ class Finished:
         return datetime.fromtimestamp(self.time, UTC)
 
 
-Event: TypeAlias = Launched | Started | Loaded | Progress | Note | Skipped | Finished
+Event: TypeAlias = Launched | Started | Loaded | ReferenceLoaded | Progress | Note | Skipped | Finished
 LONGEST_LINE = 2**20
 _KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind for kind in (Launched, Started, Loaded, Progress, Note, Skipped, Finished)
+    kind.__name__.lower(): kind
+    for kind in (Launched, Started, Loaded, ReferenceLoaded, Progress, Note, Skipped, Finished)
 }
 _FIELDS = {kind: frozenset(item.name for item in fields(kind)) for kind in _KINDS.values()}
 _LAUNCHED = f'"{Launched.__name__.lower()}"'.encode()

@@ -47,11 +47,12 @@ def find_unfinished(spec: AuditSpec, inputs: str) -> RunDirectory | None:
 
 
 def _inputs(spec: AuditSpec) -> Iterator[Path]:
-    model = spec.model.architecture.removeprefix("local-dir:")
-    if model != spec.model.architecture:
-        yield from _files(Path(model))
-    if checkpoint := checkpoint_path(spec.model.pretrained):
-        yield checkpoint
+    for model in filter(None, (spec.model, spec.reference_model)):
+        folder = model.architecture.removeprefix("local-dir:")
+        if folder != model.architecture:
+            yield from _files(Path(folder))
+        if checkpoint := checkpoint_path(model.pretrained):
+            yield checkpoint
     for pool in spec.pool_specs().values():
         if pool.keys:
             yield Path(pool.keys)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from tui_mia.runs.events import Event, Finished, Launched, Loaded, Note, Progress, Skipped, Started
+from tui_mia.runs.events import (
+    Event,
+    Finished,
+    Launched,
+    Loaded,
+    Note,
+    Progress,
+    ReferenceLoaded,
+    Skipped,
+    Started,
+)
 
 NOTES_KEPT = 200
 
@@ -35,6 +45,7 @@ class RunState:
     launched: Launched | None = None
     started: Started | None = None
     loaded: Loaded | None = None
+    reference: ReferenceLoaded | None = None
     progress: Progress | None = None
     phases: tuple[Phase, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -62,6 +73,8 @@ class RunState:
                 return RunState(launched=self.launched, started=event)
             case Loaded():
                 return replace(self, loaded=event)
+            case ReferenceLoaded():
+                return replace(self, reference=event)
             case Progress():
                 return replace(self, progress=event, phases=_phases(self.phases, event))
             case Note():

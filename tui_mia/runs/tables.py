@@ -41,6 +41,25 @@ TABLES: Final[dict[str, pa.Schema]] = {
             ("score", pa.float64()),
             ("p_value", pa.float64()),
             ("q_value", pa.float64()),
+            ("placement", pa.float64()),
+        ]
+    ),
+    "baselines": pa.schema(
+        [
+            ("sample_id", pa.string()),
+            ("number", pa.int64()),
+            ("baseline", pa.string()),
+            ("name", pa.string()),
+            ("score", pa.float64()),
+            ("placement", pa.float64()),
+        ]
+    ),
+    "duplicates": pa.schema(
+        [
+            ("sample_id", pa.string()),
+            ("number", pa.int64()),
+            ("alike", pa.string()),
+            ("cluster", pa.int64()),
         ]
     ),
     "metrics": pa.schema(
@@ -52,6 +71,21 @@ TABLES: Final[dict[str, pa.Schema]] = {
             ("high", pa.float64()),
             ("n", pa.int64()),
         ]
+    ),
+    "checks": pa.schema(
+        [
+            ("check", pa.string()),
+            ("attack", pa.string()),
+            ("value", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("n", pa.int64()),
+            ("outcome", pa.string()),
+            ("words", pa.string()),
+        ]
+    ),
+    "verdicts": pa.schema(
+        [("attack", pa.string()), ("outcome", pa.string()), ("reasons", pa.list_(pa.string()))]
     ),
     "rejects": pa.schema(
         [("pool", pa.string()), ("source", pa.string()), ("key", pa.string()), ("reason", pa.string())]

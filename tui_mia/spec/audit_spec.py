@@ -42,6 +42,15 @@ class ModelSpec(_Table):
         return value
 
 
+class ReferenceSpec(_Table):
+    architecture: str
+    """An open_clip architecture, `local-dir:PATH` or `hf-hub:ORG/NAME`; it need not be the model's."""
+    pretrained: str | None = None
+    """A pretrained tag or a checkpoint file (.pt, .safetensors) of it."""
+    precision: Literal["exact", "fast"] = "exact"
+    """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
+
+
 class PoolSpec(_Table):
     source: list[str]
     """Tars, tables (CSV, TSV, JSONL, Parquet), a folder or a COCO captions JSON; one or a list.
@@ -166,6 +175,11 @@ class AttacksSpec(BaseModel):
         )
 
 
+class EvidenceSpec(_Table):
+    smallest_auc: Annotated[float, Field(gt=0.5, lt=1)] = 0.60
+    """The smallest AUC worth finding: `no evidence` is said only where the figures rule it out."""
+
+
 class RunSpec(_Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """The seed of what is drawn for WSA: subsamples and classifiers. Folds go by content, without a seed."""
@@ -185,7 +199,13 @@ def _default_attacks() -> AttacksSpec:
 class AuditSpec(_Table):
     model: ModelSpec
     pools: PoolsSpec
+    reference: ReferenceSpec | None = None
+    """A model known not to have seen the candidates: what the attacks find on it too is no leak.
+
+    It runs beside the model, on the same device.
+    """
     attacks: AttacksSpec = Field(default_factory=_default_attacks)
+    evidence: EvidenceSpec = Field(default_factory=EvidenceSpec)
     run: RunSpec = Field(default_factory=RunSpec)
     output: OutputSpec = Field(default_factory=OutputSpec)
 
@@ -200,6 +220,13 @@ class AuditSpec(_Table):
     def views(self) -> int:
         """How many augmented views of each image are encoded; 0 without AEA."""
         return self.attacks.aea.views if self.attacks.aea is not None else 0
+
+    @property
+    def reference_model(self) -> ModelSpec | None:
+        """The reference as a model to load, on the device of the target."""
+        if self.reference is None:
+            return None
+        return ModelSpec(**self.reference.model_dump(), device=self.model.device)
 
     def pool_specs(self) -> dict[PoolName, PoolSpec]:
         """The pools that were given, by name, candidates first."""

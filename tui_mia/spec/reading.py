@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from tui_mia.spec.audit_spec import AuditSpec, ModelSpec, OutputSpec, PoolName, PoolSpec
+from tui_mia.spec.audit_spec import AuditSpec, ModelSpec, OutputSpec, PoolName, PoolSpec, ReferenceSpec
 from tui_mia.spec.problems import SpecError, SpecProblem, explain
 from tui_mia.spec.sources import checkpoint_path, matches, patterns
 
@@ -112,14 +112,15 @@ def map_paths(document: Mapping[str, Any], change: Callable[[str], str]) -> dict
         for key in ("source", "keys"):
             if isinstance(pool, dict) and key in pool:
                 pool[key] = changed(pool[key])
-    model, output = _table(copied, "model"), _table(copied, "output")
-    architecture, pretrained = model.get("architecture"), model.get("pretrained")
-    if isinstance(architecture, str) and architecture.startswith("local-dir:"):
-        model["architecture"] = "local-dir:" + changed(architecture.removeprefix("local-dir:"))
-    if isinstance(pretrained, str) and checkpoint_path(pretrained):
-        file = changed(pretrained)
-        # Without a slash or an ending it would be a tag.
-        model["pretrained"] = file if checkpoint_path(file) else f"./{file}"
+    for model in (_table(copied, "model"), _table(copied, "reference")):
+        architecture, pretrained = model.get("architecture"), model.get("pretrained")
+        if isinstance(architecture, str) and architecture.startswith("local-dir:"):
+            model["architecture"] = "local-dir:" + changed(architecture.removeprefix("local-dir:"))
+        if isinstance(pretrained, str) and checkpoint_path(pretrained):
+            file = changed(pretrained)
+            # Without a slash or an ending it would be a tag.
+            model["pretrained"] = file if checkpoint_path(file) else f"./{file}"
+    output = _table(copied, "output")
     if "database" in output:
         output["database"] = changed(output["database"])
     return copied
@@ -149,7 +150,9 @@ def _no_text(value: object, key: str = "") -> Iterator[SpecProblem]:
 def _missing_files(document: Mapping[str, Any]) -> Iterator[SpecProblem]:
     """What is wrong with the files that the well-formed tables of a document name."""
     if model := _valid(ModelSpec, document.get("model")):
-        yield from _missing_of_model(model)
+        yield from _missing_of_model("model", model)
+    if reference := _valid(ReferenceSpec, document.get("reference")):
+        yield from _missing_of_model("reference", reference)
     for name in get_args(PoolName):
         if pool := _valid(PoolSpec, _table(document, "pools").get(name)):
             yield from _missing_of_pool(f"pools.{name}", pool)
@@ -158,13 +161,13 @@ def _missing_files(document: Mapping[str, Any]) -> Iterator[SpecProblem]:
         yield SpecProblem("output.database", f"{output.database} is a folder; name a file in it")
 
 
-def _missing_of_model(model: ModelSpec) -> Iterator[SpecProblem]:
+def _missing_of_model(key: str, model: ModelSpec | ReferenceSpec) -> Iterator[SpecProblem]:
     checkpoint = checkpoint_path(model.pretrained)
     if checkpoint and not os.path.isfile(checkpoint):
-        yield SpecProblem("model.pretrained", f"there is no checkpoint {checkpoint}")
+        yield SpecProblem(f"{key}.pretrained", f"there is no checkpoint {checkpoint}")
     folder = model.architecture.removeprefix("local-dir:")
     if folder != model.architecture and not os.path.isfile(Path(folder) / "open_clip_config.json"):
-        yield SpecProblem("model.architecture", f"{folder} has no open_clip_config.json")
+        yield SpecProblem(f"{key}.architecture", f"{folder} has no open_clip_config.json")
 
 
 def _missing_of_pool(key: str, pool: PoolSpec) -> Iterator[SpecProblem]:

@@ -32,16 +32,28 @@ from tui_mia.store.export import EXPORTABLE, Format, export_run, export_samples
 from tui_mia.store.ingest import delete_run, ingest
 from tui_mia.store.live import LiveRun
 from tui_mia.store.pages import (
+    attacks_and_counts,
     attacks_of,
     count_samples,
     find_sample,
     first_samples,
+    order_and_first_samples,
     order_samples,
     read_samples,
 )
 from tui_mia.store.query import QueryResult, export_query, query
 from tui_mia.store.read import LATEST, find_run, list_runs, summarise
-from tui_mia.store.rows import LOW_P_VALUES, AttackFigures, RejectReason, RunOverview, RunRow, RunSummary
+from tui_mia.store.rows import (
+    LOW_P_VALUES,
+    AttackFigures,
+    CheckRow,
+    Figure,
+    RejectReason,
+    RunOverview,
+    RunRow,
+    RunSummary,
+    VerdictRow,
+)
 from tui_mia.store.samples import (
     AttackScore,
     SampleDetail,
@@ -61,10 +73,12 @@ __all__ = [
     "WAIT_SECONDS",
     "AttackFigures",
     "AttackScore",
+    "CheckRow",
     "DatabaseLocked",
     "DatabaseMissing",
     "DatabaseVersion",
     "ExportError",
+    "Figure",
     "Format",
     "Interrupted",
     "LiveRun",
@@ -91,6 +105,8 @@ __all__ = [
     "ScoredRun",
     "StoreError",
     "StoredRun",
+    "VerdictRow",
+    "attacks_and_counts",
     "attacks_of",
     "count_samples",
     "delete_run",
@@ -103,6 +119,7 @@ __all__ = [
     "ingest",
     "limit_memory",
     "list_runs",
+    "order_and_first_samples",
     "order_samples",
     "query",
     "read_sample",

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
-import pyarrow as pa
 
 from tui_mia.store.errors import DatabaseLocked, DatabaseMissing, DatabaseVersion, NotADatabase, StoreError
 from tui_mia.store.schema import check_version, create_schema, text_literal
@@ -69,8 +68,6 @@ def limit_memory(memory: str, threads: int) -> None:
         allocator_flush_threshold="1MB",
         allocator_bulk_deallocation_flush_threshold="1MB",
     )
-    # Arrow's own pool keeps what it once had.
-    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def open_reader(database: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:

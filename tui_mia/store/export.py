@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from tui_mia.store.connect import WAIT_SECONDS, exporting, file_writer
@@ -25,6 +24,9 @@ from tui_mia.store.schema import (
     scored_attacks,
 )
 from tui_mia.store.source import QueryHandle, SampleSource
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Format: TypeAlias = Literal["csv", "parquet", "json"]
 
@@ -109,6 +111,8 @@ def _chunks(
     numbers: Sequence[int] | NDArray[np.uint32],
 ) -> pa.RecordBatchReader:
     """Rows of `sample_scores`, read a chunk at a time while somebody takes them."""
+    import pyarrow as pa
+
     rows = sample_scores(columns, "run_id = $run_id AND number IN (SELECT unnest($numbers::BIGINT[]))")
     chosen = (
         f"SELECT rows.* FROM ({rows}) AS rows"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_mia.store.samples import SampleFilter, SampleOrder, SampleRow, SampleSort, ScoredAttack
-from tui_mia.store.schema import as_utf8, scored_attacks
+from tui_mia.store.schema import as_utf8
 from tui_mia.store.source import QueryHandle, SampleSource
 
 _Parameters = dict[str, object]
@@ -38,17 +38,21 @@ _OF_A_SCORE: Final = ("score", "p_value")
 def attacks_of(source: SampleSource, handle: QueryHandle | None = None) -> list[ScoredAttack]:
     """The attacks with scores in the run, by name."""
     with source.connected(handle) as connection:
-        return [ScoredAttack(*attack) for attack in scored_attacks(connection, source.run_id)]
+        return _attacks(connection, source)
 
 
 def count_samples(source: SampleSource, handle: QueryHandle | None = None) -> dict[str, int]:
     """How many samples each pool of the run has, in the order of their numbers."""
     with source.connected(handle) as connection:
-        pools = connection.execute(
-            "SELECT pool, count(*) FROM samples WHERE run_id = ? GROUP BY pool ORDER BY min(number)",
-            [source.run_id],
-        ).fetchall()
-    return dict(pools)
+        return _counts(connection, source)
+
+
+def attacks_and_counts(
+    source: SampleSource, handle: QueryHandle | None = None
+) -> tuple[list[ScoredAttack], dict[str, int]]:
+    """`attacks_of` and `count_samples` of one moment, for a little less than both."""
+    with source.connected(handle) as connection:
+        return _attacks(connection, source), _counts(connection, source)
 
 
 def order_samples(
@@ -58,21 +62,21 @@ def order_samples(
     handle: QueryHandle | None = None,
 ) -> SampleOrder:
     """The numbers of all samples that fit, in order."""
-    fitting, parameters = _fitting(source, where)
     with source.connected(handle) as connection:
-        if sort.column not in _OF_A_SCORE:
-            ordered = f"SELECT number::UINTEGER AS number FROM {fitting} ORDER BY {_by(sort)}"
-            return SampleOrder(_column(connection, ordered, parameters))
-        # Sorted here and not by DuckDB, which would have to join scores to samples for it: this takes
-        # 20 bytes a sample instead of about 80.
-        numbers = _column(connection, f"SELECT number::UINTEGER AS number FROM {fitting}", parameters)
-        numbers.sort()
-        keys = _values(connection, source, sort, int(numbers.max(initial=0)) + 1)
-    if len(keys) > len(numbers):
-        keys = keys[numbers]
-    if sort.descending:
-        np.negative(keys, out=keys)
-    return SampleOrder(numbers[np.argsort(keys, kind="stable")])
+        return _order(connection, source, sort, where)
+
+
+def order_and_first_samples(
+    source: SampleSource,
+    sort: SampleSort = BY_NUMBER,
+    where: SampleFilter = ALL_SAMPLES,
+    limit: int = 200,
+    handle: QueryHandle | None = None,
+) -> tuple[SampleOrder, list[SampleRow]]:
+    """The whole order and its first rows: what suits a filter, for which the first take as long as all."""
+    with source.connected(handle) as connection:
+        order = _order(connection, source, sort, where)
+        return order, rows_of(connection, source, order.numbers[:limit].tolist())
 
 
 def first_samples(
@@ -116,6 +120,46 @@ def find_sample(source: SampleSource, text: str, handle: QueryHandle | None = No
     with source.connected(handle) as connection:
         found = connection.execute(sql, [source.run_id, *meant]).fetchone()
     return int(found[0]) if found else None
+
+
+def _attacks(connection: duckdb.DuckDBPyConnection, source: SampleSource) -> list[ScoredAttack]:
+    attacks = connection.execute(
+        "SELECT DISTINCT attack FROM scores WHERE run_id = ? AND attack IS NOT NULL ORDER BY attack",
+        [source.run_id],
+    ).fetchall()
+    # To ask for the first p-value of each takes half as long as to group all scores.
+    a_p_value = "SELECT 1 FROM scores WHERE run_id = ? AND attack = ? AND p_value IS NOT NULL LIMIT 1"
+    return [
+        ScoredAttack(attack, bool(connection.execute(a_p_value, [source.run_id, attack]).fetchall()))
+        for (attack,) in attacks
+    ]
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, source: SampleSource) -> dict[str, int]:
+    pools = connection.execute(
+        "SELECT pool, count(*) FROM samples WHERE run_id = ? GROUP BY pool ORDER BY min(number)",
+        [source.run_id],
+    ).fetchall()
+    return dict(pools)
+
+
+def _order(
+    connection: duckdb.DuckDBPyConnection, source: SampleSource, sort: SampleSort, where: SampleFilter
+) -> SampleOrder:
+    fitting, parameters = _fitting(source, where)
+    if sort.column not in _OF_A_SCORE:
+        ordered = f"SELECT number::UINTEGER AS number FROM {fitting} ORDER BY {_by(sort)}"
+        return SampleOrder(_column(connection, ordered, parameters))
+    # Sorted here and not by DuckDB, which would have to join scores to samples for it: this takes
+    # 20 bytes a sample instead of about 80.
+    numbers = _column(connection, f"SELECT number::UINTEGER AS number FROM {fitting}", parameters)
+    numbers.sort()
+    keys = _values(connection, source, sort, int(numbers.max(initial=0)) + 1)
+    if len(keys) > len(numbers):
+        keys = keys[numbers]
+    if sort.descending:
+        np.negative(keys, out=keys)
+    return SampleOrder(numbers[np.argsort(keys, kind="stable")])
 
 
 def _fitting(source: SampleSource, where: SampleFilter) -> tuple[str, _Parameters]:

@@ -15,13 +15,17 @@ import duckdb
 from tui_mia.store.connect import WAIT_SECONDS, reading
 from tui_mia.store.errors import RunNotFound
 from tui_mia.store.rows import (
+    COMPARED_FIGURES,
     FALSE_POSITIVE_RATES,
     LOW_P_VALUES,
     AttackFigures,
+    CheckRow,
+    Figure,
     RejectReason,
     RunOverview,
     RunRow,
     RunSummary,
+    VerdictRow,
 )
 
 LATEST: Final = "latest"
@@ -48,7 +52,10 @@ def list_runs(database: Path, wait_seconds: float = WAIT_SECONDS) -> list[RunOve
             " WHERE metric = 'auc' AND isfinite(value) ORDER BY run_id, attack"
         ).fetchall():
             auc[run_id][attack] = value
-    return [RunOverview(run, samples[run.run_id], auc[run.run_id]) for run in runs]
+        outcomes = dict(
+            connection.execute("SELECT run_id, outcome FROM verdicts WHERE attack IS NULL").fetchall()
+        )
+    return [RunOverview(run, samples[run.run_id], auc[run.run_id], outcomes.get(run.run_id)) for run in runs]
 
 
 def find_run(database: Path, reference: str, wait_seconds: float = WAIT_SECONDS) -> str:
@@ -92,7 +99,12 @@ def summarise(database: Path, run_id: str, wait_seconds: float = WAIT_SECONDS) -
             f" GROUP BY pool, reason ORDER BY rejects DESC, pool, reason LIMIT {_REJECT_REASONS}",
             [run_id],
         ).fetchall()
-        attacks = _attacks(connection, run_id)
+        verdicts = _verdicts(connection, run_id)
+        attacks = _attacks(connection, run_id, verdicts)
+        checks = connection.execute(
+            'SELECT "check", attack, value, low, high, n, outcome, words FROM checks WHERE run_id = ?',
+            [run_id],
+        ).fetchall()
     return RunSummary(
         database=database,
         run=runs[0],
@@ -100,6 +112,8 @@ def summarise(database: Path, run_id: str, wait_seconds: float = WAIT_SECONDS) -
         rejects=rejects[0][0],
         reject_reasons=[RejectReason(*reason) for reason in reasons],
         attacks=attacks,
+        verdict=verdicts.get(None),
+        checks=[CheckRow(*(_finite(value) for value in check)) for check in checks],
     )
 
 
@@ -119,19 +133,26 @@ def _run_values(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _attacks(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, AttackFigures]:
+def _verdicts(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str | None, VerdictRow]:
+    rows = connection.execute(
+        "SELECT attack, outcome, reasons FROM verdicts WHERE run_id = ?", [run_id]
+    ).fetchall()
+    return {attack: VerdictRow(outcome, list(reasons or [])) for attack, outcome, reasons in rows}
+
+
+def _attacks(
+    connection: duckdb.DuckDBPyConnection, run_id: str, verdicts: dict[str | None, VerdictRow]
+) -> dict[str, AttackFigures]:
     scored = connection.execute(
         "SELECT DISTINCT attack FROM scores WHERE run_id = ? AND attack IS NOT NULL", [run_id]
     ).fetchall()
-    metrics: dict[str, dict[str, float]] = {attack: {} for (attack,) in scored}
-    for attack, metric, value in connection.execute(
-        "SELECT attack, metric, value FROM metrics WHERE run_id = ? AND attack IS NOT NULL"
+    metrics: dict[str, dict[str, Figure]] = {attack: {} for (attack,) in scored}
+    for attack, metric, *figure in connection.execute(
+        "SELECT attack, metric, value, low, high, n FROM metrics WHERE run_id = ? AND attack IS NOT NULL"
         " AND metric IS NOT NULL",
         [run_id],
     ).fetchall():
-        of_attack = metrics.setdefault(attack, {})
-        if value is not None and math.isfinite(value):
-            of_attack[metric] = value
+        metrics.setdefault(attack, {})[metric] = Figure(*(_finite(value) for value in figure))
     at_most = ", ".join(f"count(*) FILTER (p_value <= {level})" for level in LOW_P_VALUES)
     counts = {
         attack: (compared, dict(zip(LOW_P_VALUES, low, strict=True)))
@@ -142,19 +163,33 @@ def _attacks(connection: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, At
         ).fetchall()
     }
     none = (0, dict.fromkeys(LOW_P_VALUES, 0))
-    return {attack: _figures(metrics[attack], *counts.get(attack, none)) for attack in sorted(metrics)}
+    return {
+        attack: _figures(metrics[attack], *counts.get(attack, none), verdicts.get(attack))
+        for attack in sorted(metrics)
+    }
 
 
-def _figures(metrics: dict[str, float], compared: int, low_p_values: dict[str, int]) -> AttackFigures:
-    metrics = dict(sorted(metrics.items()))
+def _figures(
+    metrics: dict[str, Figure], compared: int, low_p_values: dict[str, int], verdict: VerdictRow | None
+) -> AttackFigures:
+    rates = {rate: f"tpr_at_fpr_{rate}" for rate in FALSE_POSITIVE_RATES}
+    known = {"auc", "balanced_accuracy", *rates.values(), *COMPARED_FIGURES}
+    value = {name: figure.value for name, figure in metrics.items()}
     return AttackFigures(
-        auc=metrics.pop("auc", None),
-        balanced_accuracy=metrics.pop("balanced_accuracy", None),
-        tpr_at_fpr={rate: metrics.pop(f"tpr_at_fpr_{rate}", None) for rate in FALSE_POSITIVE_RATES},
-        facts=metrics,
+        auc=value.get("auc"),
+        balanced_accuracy=value.get("balanced_accuracy"),
+        tpr_at_fpr={rate: value.get(name) for rate, name in rates.items()},
+        facts={name: fact for name, fact in sorted(value.items()) if name not in known and fact is not None},
         compared=compared,
         low_p_values=low_p_values,
+        figures={name: figure for name, figure in metrics.items() if name in known},
+        verdict=verdict,
     )
+
+
+def _finite(value: Any) -> Any:
+    """A value from the database; None in place of what is no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _some(run_ids: list[str]) -> str:

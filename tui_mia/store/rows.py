@@ -12,6 +12,20 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 
 FALSE_POSITIVE_RATES: Final = ("0.1", "0.01", "0.001")
 LOW_P_VALUES: Final = ("0.05", "0.01")
+# Figures that every attack may have; whatever else it says is a fact of its fit.
+COMPARED_FIGURES: Final = (
+    "auc_adjusted",
+    "auc_above_blind",
+    "auc_above_reference",
+    "auc_without_duplicates",
+    "group_auc",
+    "group_p_value",
+    "member_share",
+    "survivors_fdr_0.05",
+    "survivors_fdr_0.1",
+    *(f"{side}_at_p_{rate}" for rate in FALSE_POSITIVE_RATES for side in ("tpr", "fpr")),
+)
+BLIND: Final = "blind_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +58,12 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RunOverview:
-    """A run in a list of runs: its row, the samples in each pool and the AUC of each attack that has one."""
+    """A run in a list of runs: its row, samples by pool, the AUC of each attack that has one, its verdict."""
 
     run: RunRow
     samples: dict[str, int]
     auc: dict[str, float]
+    outcome: str | None = None
 
     def document(self) -> dict[str, Json]:
         """An entry of `tui-mia runs --json`."""
@@ -60,7 +75,57 @@ class RunOverview:
             "pretrained": self.run.pretrained,
             "samples": {**self.samples},
             "auc": {**self.auc},
+            "verdict": self.outcome,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number, the ends of its 95 % interval as far as there are any, and of how many samples it is."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+    @property
+    def interval(self) -> list[Json] | None:
+        """Both ends, or None."""
+        return None if self.low is None or self.high is None else [self.low, self.high]
+
+    def document(self) -> dict[str, Json]:
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """What follows from the figures, and why: sentences, the most important first."""
+
+    outcome: str
+    reasons: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Json]:
+        return {"outcome": self.outcome, "reasons": [*self.reasons]}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """A test of whether the scores can be trusted, of an attack or of the run.
+
+    `outcome` is `ok`, `note`, or what is wrong: `shift`, `defect`, `underpowered`, `unstable`.
+    """
+
+    check: str
+    attack: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int | None
+    outcome: str
+    words: str
+
+    def document(self) -> dict[str, Json]:
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def _no_rates() -> dict[str, float | None]:
@@ -74,7 +139,8 @@ class AttackFigures:
     `tpr_at_fpr` has the true positive rate at each of `FALSE_POSITIVE_RATES`.
     `facts` are the other numbers an attack reports, such as `pseudo_members`.
     `compared` candidates have p-values; `low_p_values` says how many of them are
-    no larger than each of `LOW_P_VALUES`.
+    no larger than each of `LOW_P_VALUES`. `figures` has the AUC and the rates once
+    more, and all of `COMPARED_FIGURES` that there are, with their intervals.
     """
 
     auc: float | None = None
@@ -83,6 +149,35 @@ class AttackFigures:
     facts: dict[str, float] = field(default_factory=dict)
     compared: int = 0
     low_p_values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LOW_P_VALUES, 0))
+    figures: dict[str, Figure] = field(default_factory=dict)
+    verdict: VerdictRow | None = None
+
+    @property
+    def compared_auc(self) -> Figure | None:
+        """The AUC of members against non-members; without labels, of candidates against known non-members."""
+        return self.figures.get("auc") or self.figures.get("group_auc")
+
+    def document(self) -> dict[str, Json]:
+        """An attack in `tui-mia run --json`."""
+        auc, adjusted = self.compared_auc, self.figures.get("auc_adjusted")
+        others = [name for name in COMPARED_FIGURES if name in self.figures and name != "auc_adjusted"]
+        return {
+            "auc": self.auc,
+            "interval": auc.interval if auc else None,
+            "adjusted_auc": adjusted.value if adjusted else None,
+            "adjusted_interval": adjusted.interval if adjusted else None,
+            "balanced_accuracy": self.balanced_accuracy,
+            "tpr_at_fpr": {**self.tpr_at_fpr},
+            "tpr_intervals": {
+                rate: self.figures[f"tpr_at_fpr_{rate}"].interval
+                for rate in self.tpr_at_fpr
+                if f"tpr_at_fpr_{rate}" in self.figures
+            },
+            "figures": {name: self.figures[name].document() for name in others},
+            "facts": {**self.facts},
+            "verdict": self.verdict.outcome if self.verdict else None,
+            "reasons": [*self.verdict.reasons] if self.verdict else [],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +199,15 @@ class RunSummary:
     rejects: int
     reject_reasons: list[RejectReason]
     attacks: dict[str, AttackFigures]
+    verdict: VerdictRow | None = None
+    checks: list[CheckRow] = field(default_factory=list)
+
+    @property
+    def blind(self) -> dict[str, CheckRow]:
+        """What the blind baselines found, by name."""
+        return {
+            check.check.removeprefix(BLIND): check for check in self.checks if check.check.startswith(BLIND)
+        }
 
     def document(self) -> dict[str, Json]:
         """The JSON document of `tui-mia run --json`; null where a figure can't be had, never NaN."""
@@ -115,15 +219,13 @@ class RunSummary:
             "samples": {**self.samples},
             "rejects": self.rejects,
             "seconds": {**self.run.seconds},
-            "attacks": {
-                attack: {
-                    "auc": figures.auc,
-                    "balanced_accuracy": figures.balanced_accuracy,
-                    "tpr_at_fpr": {**figures.tpr_at_fpr},
-                    "facts": {**figures.facts},
-                }
-                for attack, figures in self.attacks.items()
+            "verdict": self.verdict.document() if self.verdict else None,
+            "attacks": {attack: figures.document() for attack, figures in self.attacks.items()},
+            "blind": {
+                name: {"auc": check.value, "interval": Figure(check.value, check.low, check.high).interval}
+                for name, check in self.blind.items()
             },
+            "checks": [check.document() for check in self.checks],
             "skipped": {**self.run.skipped},
             "error": self.run.error,
         }

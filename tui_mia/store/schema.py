@@ -12,7 +12,7 @@ import duckdb
 from tui_mia import __version__
 from tui_mia.store.errors import DatabaseVersion, NotADatabase
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 SAMPLE_SCORES: Final = "sample_scores"
 
 # Every table but `runs` is filled from the Parquet file of the same name in a run directory.
@@ -33,13 +33,17 @@ TABLES: Final[dict[str, str]] = {
     "similarities": "run_id VARCHAR, sample_id VARCHAR, number BIGINT, view SMALLINT, cosine FLOAT",
     "scores": """
         run_id VARCHAR, sample_id VARCHAR, number BIGINT, attack VARCHAR, score DOUBLE, p_value DOUBLE,
-        q_value DOUBLE""",
+        q_value DOUBLE, placement DOUBLE""",
+    "baselines": """
+        run_id VARCHAR, sample_id VARCHAR, number BIGINT, baseline VARCHAR, name VARCHAR, score DOUBLE,
+        placement DOUBLE""",
+    "duplicates": "run_id VARCHAR, sample_id VARCHAR, number BIGINT, alike VARCHAR, cluster BIGINT",
     "metrics": """
         run_id VARCHAR, attack VARCHAR, metric VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE, n BIGINT""",
     "checks": """
         run_id VARCHAR, "check" VARCHAR, attack VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE,
-        outcome VARCHAR""",
-    "verdicts": "run_id VARCHAR, attack VARCHAR, outcome VARCHAR, reasons VARCHAR",
+        n BIGINT, outcome VARCHAR, words VARCHAR""",
+    "verdicts": "run_id VARCHAR, attack VARCHAR, outcome VARCHAR, reasons VARCHAR[]",
     "rejects": "run_id VARCHAR, pool VARCHAR, source VARCHAR, key VARCHAR, reason VARCHAR",
 }
 

@@ -136,7 +136,7 @@ class TuiMia(App[int]):
         in_background(self, self._open_board)
 
     async def _open_board(self) -> None:
-        """Find the runs; then load the other panes' code, so that each opens at once."""
+        """Find the runs; then load the other panes' code, so that most open at once."""
         try:
             board_module = await asyncio.to_thread(importlib.import_module, "tui_mia.board")
             store = await asyncio.to_thread(importlib.import_module, "tui_mia.store")
@@ -149,7 +149,8 @@ class TuiMia(App[int]):
             if self._board is not None:
                 self.board_ready.set()
         for name in PANES:
-            await asyncio.to_thread(pane_class, name)
+            if name != "sql":  # pyarrow comes with it, which is 30 MB
+                await asyncio.to_thread(pane_class, name)
         # What is loaded stays: looking through all of it for garbage would hold up a key now and then.
         gc.freeze()
 

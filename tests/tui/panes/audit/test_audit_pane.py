@@ -132,7 +132,7 @@ async def test_the_sample_world_is_set_up_by_typing(
     async with app.run_test(size=size) as pilot:
         somebody = await person(pilot)
         await somebody.sees("still needed: model.architecture, pools.candidates.source")
-        assert [line[0] for line in somebody.lines()] == ["·", "·", "-", "-", "-", "✓", "✓", "✓"]
+        assert [line[0] for line in somebody.lines()] == ["·", "·", *"----", *"✓✓✓✓"]
 
         await pilot.press("enter", *"local-dir:world/models/target")
         await somebody.sees("still needed: pools.candidates.source")
@@ -236,11 +236,11 @@ async def test_tab_walks_through_all_fields_and_sections_and_escape_comes_back(
             "model.device",
             "pools.candidates.source",
         ]
-        assert walked[6:8] == ["pools.bank.limit", ""], "the attacks begin with a box to tick"
-        assert walked[-4:] == ["attacks.wsa.seeds", "", "run.seed", "run.batch_size", "output.database"][-4:]
+        assert walked[6:8] == ["pools.bank.limit", ""], "the reference begins with a box to tick"
+        assert walked[-4:] == ["evidence.smallest_auc", "run.seed", "run.batch_size", "output.database"]
         await pilot.press("escape")
         assert isinstance(app.focused, SectionList)
-        assert app.focused.highlighted == 7
+        assert app.focused.highlighted == 9
         await pilot.press("g", "l")
         row = somebody.pane.form.focused_row
         assert row is not None

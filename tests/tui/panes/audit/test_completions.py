@@ -21,7 +21,7 @@ MODELS = {"ViT-B-32": ["laion2b_s34b_b79k", "openai"], "ViT-L-14": ["openai"], "
 def offered(tmp_path: Path) -> Offered:
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     (tmp_path / "weights.pt").touch()
-    completer = Completer(tmp_path, "a.duckdb", lambda: MODELS, lambda: "ViT-B-32")
+    completer = Completer(tmp_path, "a.duckdb", lambda: MODELS, {"model": "ViT-B-32", "reference": "ViT-L-14"}.__getitem__)
 
     async def offer(key: str, typed: str) -> list[str]:
         complete = completer.of(FIELDS[key])
@@ -49,6 +49,8 @@ def test_names_are_found_by_any_of_their_words_those_that_begin_so_first() -> No
         ("model.architecture", "local-dir:models/t", ["local-dir:models/tiny/"]),
         ("model.pretrained", "", ["laion2b_s34b_b79k", "openai"]),
         ("model.pretrained", "./w", ["./weights.pt"]),
+        ("reference.architecture", "rn", ["RN50"]),
+        ("reference.pretrained", "", ["openai"]),
         ("model.device", "cu", ["cuda", "cuda:0", "cuda:1"]),
         ("pools.general.source", "m", ["models/"]),
         ("output.database", "w", ["weights.pt"]),

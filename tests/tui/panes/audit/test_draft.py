@@ -22,7 +22,9 @@ DOCUMENT: dict[str, Any] = {
         "candidates": {"source": ["a.csv", "b.csv"], "member": [True, False]},
         "bank": {"source": "c.csv"},
     },
+    "reference": {"architecture": "ViT-L-14", "pretrained": "./weights"},
     "attacks": {"aea": {"views": 3}, "wsa": {"lambda": 1.5}},
+    "evidence": {"smallest_auc": 0.7},
     "run": {"seed": 7},
 }
 
@@ -93,11 +95,12 @@ def test_one_source_is_a_text_and_several_are_a_list_and_none_is_no_key() -> Non
 
 def test_a_table_that_is_switched_off_is_left_out_and_comes_back_as_it_was() -> None:
     draft = Draft(DOCUMENT)
-    for table in ("pools.bank", "attacks.aea"):
+    for table in ("pools.bank", "attacks.aea", "reference"):
         draft.switch(table, False)
     assert "bank" not in draft.document()["pools"]
+    assert "reference" not in draft.document()
     assert draft.document()["attacks"] == {"wsa": {"lambda": 1.5}}
-    for table in ("pools.bank", "attacks.aea"):
+    for table in ("pools.bank", "attacks.aea", "reference"):
         draft.switch(table, True)
     assert draft.document() == DOCUMENT
 

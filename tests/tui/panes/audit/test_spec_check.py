@@ -63,6 +63,12 @@ def test_names_that_open_clip_does_not_know_are_problems(
     assert key not in checked(model=model, models={}).problems, "while they are not known"
 
 
+def test_a_reference_is_checked_like_the_model(checked: Any) -> None:
+    wrong = checked(reference={"architecture": "ViT-B-32", "pretrained": "x"})
+    assert "has no tag 'x'" in wrong.problems["reference.pretrained"]
+    assert checked(reference={}).needed == ("reference.architecture",)
+
+
 def test_weights_are_needed_for_a_known_architecture(checked: Any, tmp_path: Path) -> None:
     assert checked(model={"architecture": "ViT-B-32"}).needed == ("model.pretrained",)
     (tmp_path / "w.pt").touch()

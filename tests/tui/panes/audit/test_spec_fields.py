@@ -13,7 +13,8 @@ from tui_mia.tui.panes.audit.spec_fields import all_groups, sections
 
 def test_every_section_and_field_of_the_spec_is_there_with_its_documentation() -> None:
     assert [section.title for section in sections()] == [
-        "Model", "Candidates", "Non-members", "General", "Bank", "Attacks", "Run", "Output",
+        "Model", "Candidates", "Non-members", "General", "Bank", "Reference", "Attacks", "Evidence", "Run",
+        "Output",
     ]  # fmt: skip
     fields = {field.key: field for group in all_groups() for field in group.fields}
     for name, inner in PoolSpec.model_fields.items():
@@ -29,7 +30,7 @@ def test_every_section_and_field_of_the_spec_is_there_with_its_documentation() -
 def test_only_what_a_spec_can_do_without_is_optional() -> None:
     optional = {group.table for group in all_groups() if group.optional}
     assert optional == {
-        "pools.nonmembers", "pools.general", "pools.bank",
+        "pools.nonmembers", "pools.general", "pools.bank", "reference",
         "attacks.csa", "attacks.aea", "attacks.wsa", "attacks.loss",
     }  # fmt: skip
     assert all(AuditSpec.model_fields[name].is_required() for name in ("model", "pools"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,8 @@ class Completer:
     """Knows what may stand in the fields of a form, and what a key means that is left out.
 
     `models` gives open_clip's architectures with their tags, empty while they
-    are not known; `architecture` the one that the form has now. An audit that
-    names no `database` goes to this one.
+    are not known; `architecture` the one that a table of the form has now. An
+    audit that names no `database` goes to this one.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class Completer:
         folder: Path,
         database: str,
         models: Callable[[], Mapping[str, Sequence[str]]],
-        architecture: Callable[[], str],
+        architecture: Callable[[str], str],
     ) -> None:
         self._folder, self._database = folder, database
         self._models, self._architecture = models, architecture
@@ -39,7 +40,7 @@ class Completer:
         ways: dict[str, Complete] = {
             "path": self._path,
             "architecture": self._architectures,
-            "pretrained": self._tags,
+            "pretrained": partial(self._tags, field.table),
             "device": self._devices,
         }
         return ways.get(field.completes or "")
@@ -58,10 +59,10 @@ class Completer:
             return Offer(tuple(f"{LOCAL}{path}" for path in paths), by_start=True)
         return Offer(tuple(search([LOCAL, HUB, *self._models()], typed)))
 
-    async def _tags(self, typed: str) -> Offer:
+    async def _tags(self, table: str, typed: str) -> Offer:
         if "/" in typed or typed.startswith(("~", ".")):
             return await self._path(typed)
-        return Offer(tuple(search(self._models().get(self._architecture(), ()), typed)))
+        return Offer(tuple(search(self._models().get(self._architecture(table), ()), typed)))
 
     async def _devices(self, typed: str) -> Offer:
         return Offer(tuple(search(_DEVICES, typed)))

@@ -45,7 +45,7 @@ class Draft:
                 continue
             if name:
                 written.setdefault(parent, {})[name] = copy.deepcopy(values)
-            elif values or parent == "model":
+            elif values or parent in ("model", "reference"):
                 written[parent] = copy.deepcopy(values)
         return written
 

@@ -147,8 +147,8 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         """A path as someone in this folder would write it."""
         return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path)
 
-    def _architecture(self) -> str:
-        return str(self.form.draft.document()["model"].get("architecture", ""))
+    def _architecture(self, table: str) -> str:
+        return str(self.form.draft.document().get(table, {}).get("architecture", ""))
 
     async def _ask_for_models(self) -> None:
         try:
@@ -225,7 +225,7 @@ Paths are relative to the folder that tui-mia was started in; a saved file has t
         folders = bool(prefix) or row.field.several
         question = f"{row.field.key}: which file{' or folder' if folders else ''}?"
         if prefix:
-            question = "model.architecture: which folder of a model?"
+            question = f"{row.field.key}: which folder of a model?"
         picked = await self.app.push_screen_wait(PickPath(question, typed, self._folder, folders=folders))
         if picked is not None:
             await row.put(line, prefix + picked)

@@ -48,8 +48,9 @@ def check(question: Question, _: Stop) -> Iterator[Checked]:
     except SpecError as error:
         for problem in error.problems:
             problems.setdefault(problem.key, problem.message)
-    for key, message in _unknown_names(question.document.get("model", {}), question.models):
-        problems.setdefault(key, message)
+    for table in ("model", "reference"):
+        for key, message in _unknown_names(table, question.document.get(table, {}), question.models):
+            problems.setdefault(key, message)
     ordered = sorted(problems, key=_place)
     needed = tuple(key for key in ordered if _is_empty(question.document, key))
     wrong = {key: problems[key] for key in ordered if key not in needed}
@@ -88,7 +89,7 @@ def _outlook(spec: AuditSpec) -> str:
     return f"Without non-members there are no p-values{without}."
 
 
-def _unknown_names(model: Mapping[str, Any], models: Models) -> Iterator[tuple[str, str]]:
+def _unknown_names(table: str, model: Mapping[str, Any], models: Models) -> Iterator[tuple[str, str]]:
     """What the worker would say of names that open_clip doesn't know."""
     architecture, pretrained = model.get("architecture"), model.get("pretrained")
     if not models or not isinstance(architecture, str) or ":" in architecture:
@@ -96,11 +97,11 @@ def _unknown_names(model: Mapping[str, Any], models: Models) -> Iterator[tuple[s
     if architecture not in models:
         close = difflib.get_close_matches(architecture, models, n=3, cutoff=0.5)
         did_you_mean = f"; did you mean {' or '.join(close)}?" if close else ""
-        yield "model.architecture", f"open_clip knows no {architecture!r}{did_you_mean}"
+        yield f"{table}.architecture", f"open_clip knows no {architecture!r}{did_you_mean}"
     elif not isinstance(pretrained, str):
-        yield "model.pretrained", f"{architecture} needs weights: a tag or a checkpoint file"
+        yield f"{table}.pretrained", f"{architecture} needs weights: a tag or a checkpoint file"
     elif checkpoint_path(pretrained) is None and pretrained not in models[architecture]:
-        yield "model.pretrained", f"{architecture} has no tag {pretrained!r}"
+        yield f"{table}.pretrained", f"{architecture} has no tag {pretrained!r}"
 
 
 def _place(key: str) -> tuple[int, int]:

@@ -99,7 +99,8 @@ def sections() -> tuple[Section, ...]:
         elif model is AttacksSpec:
             found.append(Section(name, "Attacks", "Which attacks run.", _attacks()))
         else:
-            found.append(Section(name, name.capitalize(), "", (_group(name, field),)))
+            group = _group(name, field, label=f"use a {name} model")
+            found.append(Section(name, name.capitalize(), group.help, (group,)))
     return tuple(found)
 
 

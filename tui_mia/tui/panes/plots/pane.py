@@ -41,10 +41,11 @@ from tui_mia.tui.panes.plots.drawing import (
 from tui_mia.tui.panes.plots.plot import Plot
 from tui_mia.tui.panes.plots.plot_files import histogram_csv, roc_csv, svg
 from tui_mia.tui.panes.plots.plot_legend import histogram_table, roc_table
-from tui_mia.tui.panes.sql.answer import WAIT_SECONDS
 
 Kind: TypeAlias = Literal["roc", "histogram"]
 
+# Short, because the end of the app waits for a thread that waits for the database.
+WAIT_SECONDS: Final = 2.0
 PLOTS_ON_A_WIDE_SCREEN: Final = 4
 WIDE: Final = 120
 TALL: Final = 40

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+import psutil
+
 from tui_mia.store import DatabaseLocked, QueryHandle
 
 SECONDS_BETWEEN_TRIES: Final = 1.0
@@ -37,10 +39,18 @@ async def ask_patiently(
 
 def who_holds_it(locked: DatabaseLocked) -> str:
     """What a user can do about a database that somebody else has."""
-    if locked.pid == os.getpid():
+    if locked.pid is not None and _is_ours(locked.pid):
         return "The database is being written; the samples are shown as soon as that is done."
     holder = f"process {locked.pid}" if locked.pid else "another process"
     return (
         f"The database is held by {holder}. Close what has it open (a DuckDB shell, a notebook, another"
         " tui-mia); the samples are shown as soon as it is free."
     )
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether it is this app that has the database, or a process that it started to write a run."""
+    try:
+        return os.getpid() in (pid, psutil.Process(pid).ppid())
+    except psutil.Error:
+        return False

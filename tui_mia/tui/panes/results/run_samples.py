@@ -18,8 +18,7 @@ from tui_mia.store import (
     SampleSource,
     ScoredAttack,
     StoredRun,
-    attacks_of,
-    count_samples,
+    attacks_and_counts,
 )
 from tui_mia.tui.panes.results.sample_columns import POOL_NAMES, direction, sort_name
 
@@ -60,7 +59,7 @@ class RunSamples:
 
 def look_at(source: SampleSource, handle: QueryHandle) -> RunSamples:
     """What there is of a run, as it is now."""
-    return RunSamples(source, attacks_of(source, handle), count_samples(source, handle))
+    return RunSamples(source, *attacks_and_counts(source, handle))
 
 
 def is_stored(run: BoardRun) -> bool:

@@ -16,7 +16,6 @@ from textual.widgets import Static
 
 from tui_mia.store import (
     DatabaseLocked,
-    QueryHandle,
     SampleFilter,
     SampleOrder,
     SampleRow,
@@ -24,6 +23,7 @@ from tui_mia.store import (
     StoreError,
     find_sample,
     first_samples,
+    order_and_first_samples,
     order_samples,
     read_samples,
 )
@@ -211,12 +211,10 @@ class SampleBrowser(Vertical):
     async def _filtered(self, run: RunSamples) -> SampleOrder:
         """The whole order at once: to look for the first that fit takes as long as to look for all."""
         sort, where = self.sort, self.where
-
-        def question(handle: QueryHandle) -> tuple[SampleOrder, list[SampleRow]]:
-            order = order_samples(run.source, sort, where, handle)
-            return order, read_samples(run.source, order.numbers[:FIRST_ROWS], handle)
-
-        order, first = await ask_patiently(question, self._say_locked)
+        order, first = await ask_patiently(
+            lambda handle: order_and_first_samples(run.source, sort, where, FIRST_ROWS, handle),
+            self._say_locked,
+        )
         self.table.rows.put(first)
         return order
 

@@ -1,0 +1,325 @@
+"""Simulates the figures of the evidence: how often do intervals cover, and tests raise a false alarm?
+
+    python benchmarks/simulate.py            1,000 draws of everything, some minutes
+    python benchmarks/simulate.py --short    40 draws, in seconds
+
+Every case has its own seed, fixed here, so that a case gives the same whatever
+runs beside it. Exits 1 if a share is outside of what is wanted; fewer draws
+than 1,000 may be off by three standard errors more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from tui_mia.evidence.adjusted import adjusted_auc
+from tui_mia.evidence.auc import Placements, auc_difference, auc_estimate, placements
+from tui_mia.evidence.group import member_share_low
+from tui_mia.evidence.roc import figures
+from tui_mia.power import power_at
+
+SEED = 4
+FULL, SHORT = 1000, 40
+COVERS = (0.92, 0.98)
+# 15 a side are too few for an interval above 0.95: only its upper end can miss, in 2.5 % at most.
+COVERS_AT_THE_END = (0.92, 0.99)
+# One-sided at 2.5 %, with two standard errors of 1,000 draws.
+FALSE_ALARM = (0.0, 0.035)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """How often something came out in `draws` of a case, and how often it should."""
+
+    experiment: str
+    case: str
+    draws: int
+    share: float
+    wanted: tuple[float, float]
+
+    @property
+    def holds(self) -> bool:
+        slack = 0.0 if self.draws >= FULL else 3 * math.sqrt(0.25 * 0.2 / self.draws)
+        return self.wanted[0] - slack <= self.share <= self.wanted[1] + slack
+
+    def __str__(self) -> str:
+        low, high = self.wanted
+        mark = "" if self.holds else " **outside**"
+        return f"| {self.experiment} | {self.case} | {self.share:.3f}{mark} | {low:.3f} to {high:.3f} |"
+
+
+def auc_interval(draws: int) -> Iterator[Row]:
+    """95 % intervals of the AUC."""
+    for n in (15, 100, 1000):
+        for auc in (0.5, 0.65, 0.8, 0.95):
+            for levels in ("continuous", "five levels"):
+
+                def covers(
+                    rng: np.random.Generator, n: int = n, auc: float = auc, levels: str = levels
+                ) -> bool:
+                    positive, scores, shift = binormal(rng, n, auc)
+                    cuts = five_levels(shift)
+                    if levels == "five levels":
+                        found = auc_estimate(placements(positive, np.digitize(scores, cuts).astype(float)))
+                        return found.low <= auc_of_levels(shift, cuts) <= found.high
+                    found = auc_estimate(placements(positive, scores))
+                    return found.low <= auc <= found.high
+
+                at_the_end = (n, auc, levels) == (15, 0.95, "continuous")
+                wanted = COVERS_AT_THE_END if at_the_end else COVERS
+                yield row("AUC interval covers", f"n {n}, AUC {auc}, {levels}", draws, covers, wanted)
+
+
+def auc_test(draws: int) -> Iterator[Row]:
+    """The one-sided test of an AUC above 0.5 where there is nothing."""
+    for n in (15, 50, 400):
+
+        def alarm(rng: np.random.Generator, n: int = n) -> bool:
+            positive, scores, _ = binormal(rng, n, 0.5)
+            return auc_estimate(placements(positive, scores)).p_above(0.5) <= 0.025
+
+        yield row("AUC test, false alarms", f"n {n}", draws, alarm, FALSE_ALARM)
+
+
+def difference(draws: int) -> Iterator[Row]:
+    """The paired difference of two correlated scores: its interval, and its test where they are equal."""
+    for n in (15, 100, 1000):
+        for first, second in ((0.5, 0.5), (0.65, 0.65), (0.8, 0.65), (0.95, 0.8)):
+
+            def estimate(
+                rng: np.random.Generator, n: int = n, first: float = first, second: float = second
+            ) -> tuple[float, float, float]:
+                both = pair(rng, n, first, second)
+                found = auc_difference(*both)
+                return found.low, found.high, found.p_above(0.0)
+
+            def covers(
+                rng: np.random.Generator,
+                truth: float = first - second,
+                estimate: Callable[[np.random.Generator], tuple[float, float, float]] = estimate,
+            ) -> bool:
+                low, high, _ = estimate(rng)
+                return low <= truth <= high
+
+            def alarm(
+                rng: np.random.Generator,
+                estimate: Callable[[np.random.Generator], tuple[float, float, float]] = estimate,
+            ) -> bool:
+                return estimate(rng)[2] <= 0.025
+
+            case = f"n {n}, AUC {first} and {second}"
+            yield row("paired difference covers", case, draws, covers, COVERS)
+            if first == second:
+                yield row("paired difference, false alarms", case, draws, alarm, FALSE_ALARM)
+
+
+def clustered(draws: int) -> Iterator[Row]:
+    """Every sample three times: intervals that know it, and such that don't."""
+    for n in (15, 100):
+        for auc in (0.5, 0.8):
+            for known in (True, False):
+
+                def covers(
+                    rng: np.random.Generator, n: int = n, auc: float = auc, known: bool = known
+                ) -> bool:
+                    positive, scores, _ = binormal(rng, n, auc)
+                    found = placements(np.repeat(positive, 3), np.repeat(scores, 3))
+                    groups = np.repeat(np.arange(2 * n), 3)
+                    clusters = (groups[: 3 * n], groups[3 * n :]) if known else None
+                    estimate = auc_estimate(found, clusters)
+                    return estimate.low <= auc <= estimate.high
+
+                name = "clusters of three, known" if known else "clusters of three, unknown"
+                wanted = COVERS if known else (0.0, 0.9)
+                yield row(name, f"{n} clusters, AUC {auc}", draws, covers, wanted)
+
+
+def tpr(draws: int) -> Iterator[Row]:
+    """95 % intervals of the true positive rate at a false positive rate."""
+    n = 1000
+    for point in (0.1, 0.01):
+        for auc in (0.5, 0.65, 0.8, 0.95):
+            truth = float(norm.sf(norm.isf(point) - math.sqrt(2) * norm.ppf(auc)))
+
+            def covers(
+                rng: np.random.Generator, point: float = point, auc: float = auc, truth: float = truth
+            ) -> bool:
+                positive, scores, _ = binormal(rng, n, auc)
+                found = figures(positive, scores)
+                interval = None if found is None else found.tpr_intervals[point]
+                return interval is not None and interval[0] <= truth <= interval[1]
+
+            yield row("TPR interval covers", f"n {n}, FPR {point}, AUC {auc}", draws, covers, COVERS)
+
+
+def share(draws: int) -> Iterator[Row]:
+    """The lower bound of the share of members, from cross-conformal p-values."""
+    for candidates, nonmembers in ((100, 100), (1000, 300)):
+        for members in (0.0, 0.1, 0.3):
+            for strength in (1.5, 4.0):
+                if not members and strength > 2:
+                    continue
+
+                def holds(
+                    rng: np.random.Generator,
+                    sizes: tuple[int, int] = (candidates, nonmembers),
+                    members: float = members,
+                    strength: float = strength,
+                ) -> bool:
+                    found = rng.random(sizes[0]) < members
+                    p_values = cross_conformal(rng, np.where(found, strength, 0.0), sizes[1])
+                    return member_share_low(p_values, *sizes) <= members
+
+                case = f"{candidates} candidates, {nonmembers} non-members, share {members}, {strength} sd"
+                yield row("share of members at least the bound", case, draws, holds, (0.95, 1.0))
+
+
+def adjusted(draws: int) -> Iterator[Row]:
+    """The AUC adjusted for a shift that the propensity captures, where nothing else is there."""
+    for n in (15, 100, 1000):
+        for blind in (0.5, 0.69, 0.855):
+
+            def covers(rng: np.random.Generator, n: int = n, blind: float = blind) -> bool:
+                positive, scores, propensity = shifted(rng, n, blind, 0.0)
+                found = adjusted_auc(positive, scores, propensity).estimate
+                return found is not None and found.low <= 0.5 <= found.high
+
+            # Where few are alike the interval is one that holds for any scores, and wide.
+            wanted = (COVERS[0], 1.0) if n == 15 else COVERS
+            yield row("adjusted AUC covers 0.5", f"n {n}, blind AUC {blind}", draws, covers, wanted)
+
+
+def power(draws: int) -> Iterator[Row]:
+    """How often an AUC is found to be above 0.5, against the planner's word."""
+    for positives, negatives, auc in ((50, 50, 0.65), (400, 400, 0.56), (30, 300, 0.65), (300, 30, 0.65)):
+
+        def found(
+            rng: np.random.Generator,
+            sizes: tuple[int, int] = (positives, negatives),
+            auc: float = auc,
+        ) -> bool:
+            positive, scores, _ = binormal(rng, sizes[0], auc, sizes[1])
+            return auc_estimate(placements(positive, scores)).p_above(0.5) <= 0.025
+
+        expected = power_at(auc, positives, negatives)
+        case = f"{positives} and {negatives}, AUC {auc}"
+        yield row("power as planned", case, draws, found, (expected - 0.06, expected + 0.06))
+
+
+EXPERIMENTS: Mapping[str, Callable[[int], Iterator[Row]]] = {
+    experiment.__name__: experiment
+    for experiment in (auc_interval, auc_test, difference, clustered, tpr, share, adjusted, power)
+}
+
+
+def row(
+    experiment: str,
+    case: str,
+    draws: int,
+    happens: Callable[[np.random.Generator], bool],
+    wanted: tuple[float, float],
+) -> Row:
+    """How often something happens, with the seed of the case."""
+    rng = np.random.default_rng([SEED, zlib.crc32(f"{experiment}: {case}".encode())])
+    return Row(experiment, case, draws, sum(happens(rng) for _ in range(draws)) / draws, wanted)
+
+
+def binormal(
+    rng: np.random.Generator, positives: int, auc: float, negatives: int | None = None
+) -> tuple[NDArray[np.bool_], Floats, float]:
+    """Labels and normal scores with this AUC, and how far apart the two sides are."""
+    shift = math.sqrt(2) * float(norm.ppf(auc))
+    positive = np.repeat([True, False], [positives, positives if negatives is None else negatives])
+    return positive, rng.normal(shift * positive), shift
+
+
+def five_levels(shift: float) -> Floats:
+    """Thresholds that cut two normal sides into five levels."""
+    return np.array([-1.0, -0.33, 0.33, 1.0]) + shift / 2
+
+
+def auc_of_levels(shift: float, cuts: Floats) -> float:
+    """The true AUC of the cut scores, ties half."""
+    above, below = (np.diff([0, *norm.cdf(cuts - mean), 1]) for mean in (shift, 0.0))
+    return float(above @ (np.cumsum(below) - below / 2))
+
+
+def pair(rng: np.random.Generator, n: int, first: float, second: float) -> tuple[Placements, Placements]:
+    """Two scores of the same samples, correlated by 0.5 within each side."""
+    positive = np.repeat([True, False], n)
+    common = rng.normal(size=2 * n)
+    found = []
+    for auc in (first, second):
+        noise = math.sqrt(0.5) * (common + rng.normal(size=2 * n))
+        found.append(placements(positive, noise + math.sqrt(2) * norm.ppf(auc) * positive))
+    return found[0], found[1]
+
+
+def cross_conformal(rng: np.random.Generator, means: Floats, nonmembers: int, folds: int = 5) -> Floats:
+    """p-values of candidates with these means, over folds whose fits differ a little."""
+    own = rng.normal(means)
+    known = rng.normal(size=nonmembers)
+    fold = rng.integers(folds, size=nonmembers)
+    higher = np.zeros(len(means))
+    for number in range(folds):
+        scores = own + rng.normal(0, 0.1, len(means))
+        inside = np.sort(known[fold == number] + rng.normal(0, 0.1, int((fold == number).sum())))
+        higher += len(inside) - np.searchsorted(inside, scores, side="left")
+    return (1 + higher) / (nonmembers + 1)
+
+
+def shifted(
+    rng: np.random.Generator, n: int, blind: float, signal: float
+) -> tuple[NDArray[np.bool_], Floats, Floats]:
+    """Labels, scores and propensity: the propensity tells the sides apart, and the score follows it."""
+    positive, propensity, _ = binormal(rng, n, blind)
+    return (
+        positive,
+        0.63 * propensity + rng.normal(0, math.sqrt(1 - 0.63**2), 2 * n) + signal * positive,
+        propensity,
+    )
+
+
+def adjustment_table() -> str:
+    """What is left of the raw AUC once it is adjusted, with and without a true signal of 0.3 sd; n 20,000."""
+    lines = ["| true signal | blind AUC | raw AUC | adjusted AUC |", "|---|---|---|---|"]
+    for signal in (0.0, 0.3):
+        for blind in (0.5, 0.69, 0.855):
+            positive, scores, propensity = shifted(np.random.default_rng(SEED), 20_000, blind, signal)
+            found = adjusted_auc(positive, scores, propensity).estimate
+            assert found is not None
+            raw = placements(positive, scores).auc
+            lines.append(f"| {signal} sd | {blind} | {raw:.3f} | {found.value:.3f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help=f"{SHORT} draws instead of {FULL}")
+    parser.add_argument("--only", choices=EXPERIMENTS, help="one experiment")
+    options = parser.parse_args()
+    print("| what | case | share of draws | wanted |\n|---|---|---|---|")
+    held = True
+    for name, experiment in EXPERIMENTS.items():
+        if options.only in (None, name):
+            for found in experiment(SHORT if options.short else FULL):
+                print(found, flush=True)
+                held &= found.holds
+    if options.only in (None, "adjusted"):
+        print(f"\n{adjustment_table()}")
+    sys.exit(not held)
+
+
+if __name__ == "__main__":
+    main()

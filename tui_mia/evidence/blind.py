@@ -1,0 +1,338 @@
+"""Blind baselines: can the two sides be told apart without the model?
+
+Published member and non-member collections differ so much that classifiers
+which never saw the model beat the attacks on it (Das et al. 2024). Five such
+classifiers are tried here. Every score is out-of-fold: whatever is fitted
+(n-gram weights, scales, bins, the strength of regularisation, the mixture of
+all) is fitted without the fold that it scores, and near-duplicates stay in one
+fold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
+from scipy.stats import rankdata
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from tui_mia.evidence.caption_form import caption_form
+
+FAMILIES = ("caption_ngrams", "caption_form", "image_form", "image_statistics")
+BLIND = (*FAMILIES, "all")
+FEWEST_A_SIDE = 5
+FOLDS, INNER_FOLDS = 5, 3
+FITTED_ON_AT_MOST = 50_000
+# The strength of regularisation is chosen on no more than these.
+CHOSEN_ON_AT_MOST = 4_000
+SCORED_AT_ONCE = 20_000
+LONGEST_CAPTION = 500
+_BINS = 8
+
+_Floats: TypeAlias = NDArray[np.float64]
+_Rows: TypeAlias = NDArray[np.int64]
+_Bools: TypeAlias = NDArray[np.bool_]
+# Features [n, F]: an array, or a sparse one of n-grams.
+_Features: TypeAlias = Any
+_Transform: TypeAlias = Callable[[_Features], _Features]
+_Score: TypeAlias = Callable[[_Features], _Floats]
+
+
+@dataclass(frozen=True)
+class Appearances:
+    """What can be seen of n samples without the model: captions, `form` [n, F] and `statistics` [n, S]."""
+
+    captions: Sequence[str]
+    form: NDArray[np.float32]
+    statistics: NDArray[np.float32]
+
+    def take(self, rows: _Rows) -> Appearances:
+        return Appearances([self.captions[row] for row in rows], self.form[rows], self.statistics[rows])
+
+
+@dataclass(frozen=True)
+class _Family:
+    """`read` gives features that depend on nothing else; each of `prepared` learns a transform of them.
+
+    A classifier is chosen among the transforms and, from weak to strong fits,
+    the `strengths` (C of the logistic regression).
+    """
+
+    read: Callable[[Appearances], _Features]
+    prepared: tuple[Callable[[_Features], _Transform], ...]
+    strengths: tuple[float, ...]
+    solver: str
+
+
+def blind_scores(
+    positive: NDArray[np.bool_], seen: Appearances, groups: NDArray[np.int64], seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Out-of-fold scores [n], higher for what looks positive, of each of `BLIND`.
+
+    Class-balanced logistic regressions in five folds that hold both sides in
+    equal parts, their settings chosen by three inner folds; "all" weighs the
+    other four by their inner out-of-fold scores. Scores are ranks within a
+    fold, 0 to 1: raw ones of different folds differ by what the folds were
+    not fitted to, which biases a pooled AUC below 0.5. The order of the rows
+    changes nothing.
+
+    Args:
+        positive: [n], the side of each sample.
+        seen: of the n samples.
+        groups: [n] ids of near-duplicates; a group is never cut by a fold.
+        seed: of the hash that deals groups to folds.
+
+    Returns:
+        Nothing where either side has fewer than five samples or groups.
+    """
+    keys = _content_keys(seen, seed)
+    order = np.lexsort((positive, keys))
+    scores = _in_canonical_order(positive[order], seen, order, groups[order])
+    back = np.argsort(order)
+    return {name: values[back] for name, values in scores.items()}
+
+
+def _in_canonical_order(
+    positive: _Bools, seen: Appearances, order: _Rows, groups: _Rows
+) -> dict[str, _Floats]:
+    for side in (positive, ~positive):
+        if len(np.unique(groups[side])) < FEWEST_A_SIDE:
+            return {}
+    fold = _deal(positive, groups, FOLDS)
+    fitted = _some_of_each(positive, FITTED_ON_AT_MOST * FOLDS // (FOLDS - 1))
+    logits = {name: np.zeros(len(positive)) for name in BLIND}
+    weights_of: dict[int, list[_Floats]] = {held: [] for held in range(FOLDS)}
+    for name in FAMILIES:
+        family = _FAMILY_OF[name]
+        features = family.read(seen.take(order[fitted]))
+        models = []
+        for held in range(FOLDS):
+            rows = np.flatnonzero(fold[fitted] != held)
+            at = fitted[rows]
+            score, inner = _nested_fit(family, features[rows], positive[at], groups[at])
+            models.append(score)
+            weights_of[held].append(inner)
+        for start in range(0, len(order), SCORED_AT_ONCE):
+            block = np.arange(start, min(start + SCORED_AT_ONCE, len(order)))
+            features = family.read(seen.take(order[block]))
+            for held, model in enumerate(models):
+                there = np.flatnonzero(fold[block] == held)
+                if len(there):
+                    logits[name][block[there]] = model(features[there])
+    for held in range(FOLDS):
+        rows, there = fitted[fold[fitted] != held], np.flatnonzero(fold == held)
+        weights = _mixture(positive[rows], np.stack(weights_of[held], axis=1))
+        parts = np.stack([_standardised(logits[name][there]) for name in FAMILIES], axis=1)
+        logits["all"][there] = parts @ weights
+        for values in logits.values():
+            values[there] = (rankdata(_coarse(values[there])) - 0.5) / len(there)
+    return logits
+
+
+def _nested_fit(
+    family: _Family, features: _Features, positive: _Bools, groups: _Rows
+) -> tuple[_Score, _Floats]:
+    """The classifier of [n] samples by the best of the family's settings, and their inner out-of-fold scores.
+
+    Those are standardised within an inner fold, and NaN for samples that the choice was not made on.
+    """
+    chosen_on = _some_of_each(positive, CHOSEN_ON_AT_MOST)
+    fold = _deal(positive[chosen_on], groups[chosen_on], INNER_FOLDS)
+    settings = [(which, c) for which in range(len(family.prepared)) for c in family.strengths]
+    inner = np.zeros((len(settings), len(chosen_on)))
+    wins, pairs = np.zeros(len(settings)), 0
+    for held in range(INNER_FOLDS):
+        rows, there = chosen_on[fold != held], np.flatnonzero(fold == held)
+        here = positive[chosen_on[there]]
+        pairs += (both := int(here.sum() * (~here).sum()))
+        for which, prepare in enumerate(family.prepared):
+            transform = prepare(features[rows])
+            train, test = transform(features[rows]), transform(features[chosen_on[there]])
+            fits = _fits(family, train, positive[rows], family.strengths)
+            for place, score in enumerate(fits, start=which * len(family.strengths)):
+                values = _standardised(score(test))
+                inner[place, there] = values
+                wins[place] += both * _auc(here, values) if both else 0
+    # Of settings that are as good as the best the first is taken, which fits least.
+    best = int(np.argmax(wins >= wins.max() - 0.002 * pairs))
+    which, c = settings[best]
+    transform = family.prepared[which](features)
+    (score,) = _fits(family, transform(features), positive, [c])
+    all_inner = np.full(len(positive), np.nan)
+    all_inner[chosen_on] = inner[best]
+    return lambda samples: score(transform(samples)), all_inner
+
+
+def _fits(
+    family: _Family, features: _Features, positive: _Bools, strengths: Iterable[float]
+) -> Iterable[_Score]:
+    """A classifier a strength; the next one starts from the last. A side that is missing makes all scores 0."""
+    if not 0 < positive.sum() < len(positive) or not features.shape[1]:
+        for _ in strengths:
+            yield lambda samples: np.zeros(samples.shape[0])
+        return
+    model = LogisticRegression(
+        solver=family.solver, class_weight="balanced", warm_start=True, max_iter=500, tol=1e-3
+    )
+    for c in strengths:
+        model.set_params(C=c).fit(features, positive)
+        yield model.decision_function
+
+
+def _mixture(positive: _Bools, inner: _Floats) -> _Floats:
+    """Weights [families] by a logistic regression of the inner scores [n, families], none below 0."""
+    known = np.isfinite(inner).all(axis=1)
+    model = LogisticRegression(class_weight="balanced", C=0.1).fit(inner[known], positive[known])
+    weights: _Floats = np.maximum(model.coef_[0], 0)
+    return weights if weights.any() else np.ones_like(weights)
+
+
+def _auc(positive: _Bools, scores: _Floats) -> float:
+    ranks, ones = rankdata(scores), int(positive.sum())
+    return float((ranks[positive].mean() - (ones + 1) / 2) / (len(scores) - ones))
+
+
+def _standardised(scores: _Floats) -> _Floats:
+    deviation = scores.std()
+    return (scores - scores.mean()) / deviation if deviation > 1e-9 else np.zeros_like(scores)
+
+
+def _coarse(scores: _Floats) -> _Floats:
+    """To nine digits of the largest: equal samples tie, whichever way their sums were rounded."""
+    largest = np.abs(scores).max(initial=0)
+    return np.round(scores / largest, 9) if largest > 0 else scores
+
+
+def _content_keys(seen: Appearances, seed: int) -> NDArray[np.uint64]:
+    """A hash of what is seen of each sample: the same whatever the order of the samples."""
+    salt = seed.to_bytes(16, "little", signed=True)
+    pictures = np.concatenate([seen.form, seen.statistics], axis=1, dtype=np.float32)
+    digests = (
+        blake2b(row.tobytes() + caption.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt).digest()
+        for row, caption in zip(pictures, seen.captions, strict=True)
+    )
+    return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def _deal(positive: _Bools, groups: _Rows, folds: int) -> _Rows:
+    """The fold of each of [n] samples: groups whole, largest first, each to where its side is scarcest."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    group = np.argsort(np.argsort(first))[group]
+    ones, zeros = np.bincount(group, positive), np.bincount(group, ~positive)
+    dealt = np.zeros(len(first), np.int64)
+    ones_in, zeros_in = [0.0] * folds, [0.0] * folds
+    ones_of, zeros_of = ones.tolist(), zeros.tolist()
+    for place in np.argsort(-(ones + zeros), kind="stable").tolist():
+        a, b = ones_of[place], zeros_of[place]
+        costs = [a * x / ones.sum() + b * y / zeros.sum() for x, y in zip(ones_in, zeros_in, strict=True)]
+        fold = costs.index(min(costs))
+        ones_in[fold] += a
+        zeros_in[fold] += b
+        dealt[place] = fold
+    return dealt[group]
+
+
+def _some_of_each(positive: _Bools, most: int) -> _Rows:
+    """At most `most` rows, in order: the first of each side, and half of them of the rarer side if it has so many."""
+    sides = [np.flatnonzero(positive), np.flatnonzero(~positive)]
+    rare = min(len(side) for side in sides)
+    shares = [max(most // 2, most - rare) if len(side) > rare else most // 2 for side in sides]
+    return np.sort(np.concatenate([side[:share] for side, share in zip(sides, shares, strict=True)]))
+
+
+_WORDS = HashingVectorizer(n_features=2**17, ngram_range=(1, 2), norm=None, alternate_sign=False)
+_CHARACTERS = HashingVectorizer(
+    n_features=2**17, ngram_range=(2, 4), analyzer="char_wb", lowercase=False, norm=None, alternate_sign=False
+)
+
+
+def _read_ngrams(seen: Appearances) -> _Features:
+    """Counts of word 1-2-grams and of character 2-4-grams, hashed: no vocabulary to fit."""
+    captions = [caption[:LONGEST_CAPTION] for caption in seen.captions]
+    counts = hstack([_WORDS.transform(captions), _CHARACTERS.transform(captions)], format="csr")
+    return csr_array(counts, dtype=np.float64)
+
+
+def _weigh_ngrams(counts: _Features) -> _Transform:
+    """TF-IDF by the given samples' document frequencies; n-grams that only one of them has are left out."""
+    frequency = np.bincount(counts.indices, minlength=counts.shape[1])
+    columns = np.flatnonzero(frequency >= 2)
+    words = int(np.searchsorted(columns, _WORDS.n_features))
+    rarity = np.log((1 + counts.shape[0]) / (1 + frequency[columns])) + 1
+
+    def transform(samples: _Features) -> _Features:
+        kept = samples[:, columns]
+        kept.data = (1 + np.log(kept.data)) * rarity[kept.indices]
+        return hstack([_unit_rows(kept[:, :words]), _unit_rows(kept[:, words:])], format="csr")
+
+    return transform
+
+
+def _unit_rows(matrix: _Features) -> _Features:
+    lengths = np.sqrt(matrix.multiply(matrix).sum(axis=1))
+    matrix.data /= np.repeat(lengths, np.diff(matrix.indptr))
+    return matrix
+
+
+def _scale(known: _Features) -> _Transform:
+    """Standardised by the given samples, cut off at 4 deviations; what is the same for all of them is left out."""
+    mean, deviation = known.mean(axis=0), known.std(axis=0)
+    varied = np.flatnonzero(deviation > 1e-6)
+
+    def transform(samples: _Features) -> _Features:
+        return np.clip((samples[:, varied] - mean[varied]) / deviation[varied], -4, 4)
+
+    return transform
+
+
+def _scale_and_square(known: _Features) -> _Transform:
+    """Also the squares: what lies on both sides of the others is no straight line."""
+    scale = _scale(known)
+
+    def transform(samples: _Features) -> _Features:
+        scaled = scale(samples)
+        return np.concatenate([scaled, (scaled**2 - 1) / 2], axis=1)
+
+    return transform
+
+
+def _scale_and_bin(known: _Features) -> _Transform:
+    """Also one-hot bins between quantiles: one exact width or length may be a side's own."""
+    scale = _scale(known)
+    steps = np.arange(1, _BINS) / _BINS
+    edges = [np.unique(np.quantile(column, steps, method="lower")) for column in known.T]
+    edges = [np.sort(np.concatenate([edge, np.nextafter(edge, np.inf)])) for edge in edges]
+
+    def transform(samples: _Features) -> _Features:
+        parts = [scale(samples)]
+        for column, edge in zip(samples.T, edges, strict=True):
+            if len(edge) > 2:
+                bins = np.searchsorted(edge, column, side="right")
+                parts.append((bins[:, None] == np.arange(len(edge) + 1)) / 2.0)
+        return np.concatenate(parts, axis=1)
+
+    return transform
+
+
+_DENSE = (0.001, 0.01, 0.1, 1.0)
+_FAMILY_OF = {
+    "caption_ngrams": _Family(_read_ngrams, (_weigh_ngrams,), (0.1, 1.0, 10.0), "liblinear"),
+    "caption_form": _Family(
+        lambda seen: caption_form(seen.captions), (_scale, _scale_and_bin), _DENSE, "newton-cholesky"
+    ),
+    "image_form": _Family(
+        lambda seen: seen.form.astype(np.float64), (_scale, _scale_and_bin), _DENSE, "newton-cholesky"
+    ),
+    "image_statistics": _Family(
+        lambda seen: seen.statistics.astype(np.float64),
+        (_scale, _scale_and_square),
+        _DENSE,
+        "newton-cholesky",
+    ),
+}

@@ -1,0 +1,108 @@
+"""Near-duplicates: pictures that hash alike and captions that say the same."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+# A hash of almost only zeros or ones is that of a blank; any two blanks are alike.
+FEWEST_BITS = 8
+_BITS = 64
+_SHARED_BANDS = 3
+# Of hashes that share three bands, each is compared with this many neighbours in the sorted order:
+# a million pictures of one kind must not become a million squared pairs.
+MOST_COMPARED = 256
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Cluster ids of N samples, int64 [N]: the index of a cluster's first sample; who is alone has its own."""
+
+    images: NDArray[np.int64]
+    captions: NDArray[np.int64]
+
+
+def near_duplicates(
+    image_hashes: NDArray[np.uint64], captions: Sequence[str], distance: int = 3
+) -> Duplicates:
+    """Clusters of N samples by their picture's 64-bit perceptual hash and by their caption.
+
+    Pictures within `distance` bits are linked, and clusters are what links
+    connect. A hash of nearly no bits says nothing: such a picture stays alone,
+    as does a caption without a letter, digit or symbol.
+    """
+    return Duplicates(_image_clusters(image_hashes, distance), _caption_clusters(captions))
+
+
+def _image_clusters(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
+    own = np.arange(len(hashes))
+    bits = np.bitwise_count(hashes)
+    telling = np.flatnonzero((bits >= FEWEST_BITS) & (bits <= _BITS - FEWEST_BITS))
+    distinct, place = np.unique(hashes[telling], return_inverse=True)
+    component = _components(distinct, distance)[place]
+    _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
+    own[telling] = telling[first][inverse]
+    return own
+
+
+def _components(distinct: NDArray[np.uint64], distance: int) -> NDArray[np.int32]:
+    """The connected component of each of [u] different hashes.
+
+    `distance` bits spoil at most as many bands, so that two near hashes share
+    at least three whole bands: they meet in one of the tables sorted by three.
+    """
+    count = distance + _SHARED_BANDS
+    edges = [round(_BITS * band / count) for band in range(count + 1)]
+    masks = [sum(1 << bit for bit in range(low, high)) for low, high in zip(edges, edges[1:], strict=False)]
+    links: list[NDArray[np.int64]] = []
+    for shared in combinations(masks, _SHARED_BANDS):
+        banded = distinct & np.uint64(sum(shared))
+        order = np.argsort(banded, kind="stable")
+        banded, hashes = banded[order], distinct[order]
+        rows = np.arange(len(order))
+        for step in range(1, min(MOST_COMPARED, len(order) - 1) + 1):
+            rows = rows[rows + step < len(order)]
+            rows = rows[banded[rows] == banded[rows + step]]
+            if not len(rows):
+                break
+            near = rows[np.bitwise_count(hashes[rows] ^ hashes[rows + step]) <= distance]
+            links.append(np.stack([order[near], order[near + step]]))
+    left, right = np.concatenate(links, axis=1) if links else np.empty((2, 0), np.int64)
+    size = len(distinct)
+    graph = coo_matrix((np.ones(len(left), np.bool_), (left, right)), shape=(size, size))
+    labels: NDArray[np.int32] = connected_components(graph, directed=False)[1]
+    return labels
+
+
+def _caption_clusters(captions: Sequence[str]) -> NDArray[np.int64]:
+    first: dict[str, int] = {}
+    own = np.arange(len(captions))
+    for row, caption in enumerate(captions):
+        if said := normalised(caption):
+            own[row] = first.setdefault(said, row)
+    return own
+
+
+class _SpacesForMarks(dict[int, str]):
+    """Characters to themselves, punctuation, separators and controls to a space; fills as it is asked."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        kept = " " if unicodedata.category(character)[0] in "PZC" else character
+        return self.setdefault(code, kept)
+
+
+_SPACES_FOR_MARKS = _SpacesForMarks()
+
+
+def normalised(caption: str) -> str:
+    """The caption in compatible characters (NFKC), without case, punctuation and superfluous space."""
+    plain = unicodedata.normalize("NFKC", caption).casefold()
+    return " ".join(plain.translate(_SPACES_FOR_MARKS).split())

@@ -1,0 +1,185 @@
+"""The models of an audit, asked about in a process of its own, which has torch and may take a while."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from subprocess import PIPE
+from types import TracebackType
+from typing import IO, Any, Literal, Self, TypeAlias
+
+from tui_mia.preflight.finding import Finding
+from tui_mia.preflight.limits import BATCH_SIZE
+from tui_mia.runs.devices import visible_gpus
+from tui_mia.runs.gpu import Gpu, gpus
+from tui_mia.spec import AuditSpec, dump_spec
+
+DeviceKind: TypeAlias = Literal["cpu", "cuda"]
+SECONDS_TIMED = 5.0
+LONGEST_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where the audit will run; `gpu` is what the driver knows of it."""
+
+    kind: DeviceKind
+    gpu: Gpu | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What is known of a model: see `tui_mia.model_cost`, which says it."""
+
+    problem: str | None = None
+    unknown: str | None = None
+    loaded: bool = False
+    parameters: int | None = None
+    image_flops: int | None = None
+    caption_flops: int | None = None
+    activation_bytes: int | None = None
+    dimension: int | None = None
+    image_size: int | None = None
+    context_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the models cost, and what this machine's CPU was timed at, in seconds a pair.
+
+    `encode_seconds_a_pair` is of all that the audit does to a pair, with every
+    view and model; `decode_seconds_a_pair` of what a CPU does for a GPU. `failed` says
+    why nothing is known.
+    """
+
+    models: Mapping[str, ModelCost] = field(default_factory=dict)
+    cuda_in_torch: bool = True
+    appearance_numbers: int = 0
+    encode_seconds_a_pair: float | None = None
+    decode_seconds_a_pair: float | None = None
+    pairs_timed: int = 0
+    failed: str | None = None
+
+
+def device_of(spec: AuditSpec) -> Device:
+    """The device that the audit will find on this machine."""
+    wish = spec.model.device
+    if wish == "cpu":
+        return Device("cpu")
+    found = visible_gpus(gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    number = int(wish.partition(":")[2] or 0)
+    if number < len(found):
+        return Device("cuda", found[number])
+    if wish == "auto":
+        return Device("cpu")
+    return Device("cuda", None, f"there is no {wish} here ({len(found)} GPUs are visible); use auto or cpu")
+
+
+def batch_size(spec: AuditSpec, device: Device) -> int:
+    return spec.run.batch_size or BATCH_SIZE[device.kind]
+
+
+class CostProgram:
+    """The program that asks; it works while the files are read, and is gone when the block is left."""
+
+    def __init__(self, spec: AuditSpec, device: Device, *, time_it: bool) -> None:
+        seconds = SECONDS_TIMED if time_it else 0.0
+        arguments = [str(batch_size(spec, device)), str(seconds), device.kind]
+        # Not in the current folder: a torch.py there is not torch.
+        command = [sys.executable, "-P", "-m", "tui_mia.model_cost", *arguments]
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed by __exit__
+        self._process = subprocess.Popen(
+            command, stdin=PIPE, stdout=PIPE, stderr=self._complaints, env=environment, start_new_session=True
+        )
+        self._spec = dump_spec(spec).encode()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        with self._process, self._complaints:
+            pass
+
+    def send(self) -> None:
+        """Give it the spec to work on."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(self._spec)
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # its end says why
+        self._process.stdin = None
+
+    def costs(self) -> Costs:
+        """What it found, once it has ended."""
+        try:
+            printed, _ = self._process.communicate(timeout=LONGEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            return Costs(failed=f"it took longer than {LONGEST_SECONDS:.0f} s")
+        if self._process.returncode != 0:
+            self._complaints.seek(0)
+            lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+            return Costs(failed=lines[-1] if lines else f"exit status {self._process.returncode}")
+        return _parsed(printed)
+
+
+def _parsed(printed: bytes) -> Costs:
+    # Libraries may print on their own account before.
+    last = printed.decode(errors="replace").strip().rpartition("\n")[2]
+    try:
+        document: dict[str, Any] = json.loads(last)
+        models = {table: ModelCost(**cost) for table, cost in document.pop("models").items()}
+        return Costs(models=models, **document)
+    except (ValueError, TypeError, KeyError):
+        return Costs(failed="its answer can't be read")
+
+
+def of_models(spec: AuditSpec, device: Device, costs: Costs) -> Iterator[Finding]:
+    """What there is to say of the device, the model and the reference."""
+    if device.problem is not None:
+        yield Finding("model", "problem", f"model.device: {device.problem}")
+    if costs.failed is not None:
+        yield Finding("model", "warning", f"the model could not be asked about: {costs.failed}")
+    for table, named in (("model", spec.model), ("reference", spec.reference_model)):
+        cost = costs.models.get(table)
+        if cost is not None and named is not None:
+            name = " ".join(filter(None, (named.architecture, named.pretrained)))
+            yield from _of_model("model" if table == "model" else "reference", name, cost)
+    if device.kind == "cuda" and not costs.cuda_in_torch:
+        yield Finding("model", "problem", "this torch is built for CPUs only; install one with CUDA")
+
+
+def _of_model(table: Literal["model", "reference"], name: str, cost: ModelCost) -> Iterator[Finding]:
+    if cost.problem is not None:
+        yield Finding(table, "problem", cost.problem)
+        return
+    if cost.parameters is not None:
+        where = "the weights are here and fit" if cost.loaded else "weights are fetched when the run begins"
+        yield Finding(table, "ok", f"{name}: {cost.parameters / 1e6:,.1f} million parameters; {where}.")
+    if cost.image_flops is not None and cost.caption_flops is not None:
+        yield Finding(
+            table,
+            "ok",
+            f"{flops(cost.image_flops)} for an image of {cost.image_size} px in one view,"
+            f" {flops(cost.caption_flops)} for a caption; embeddings of {cost.dimension} numbers.",
+        )
+    if cost.unknown is not None:
+        yield Finding(table, "warning", f"{name}: not all could be found out: {cost.unknown}")
+
+
+def flops(number: float) -> str:
+    """A number of floating-point operations in words."""
+    for size, name in ((1e18, "EFLOP"), (1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP")):
+        if number >= size:
+            return f"{number / size:,.1f} {name}"
+    return f"{number / 1e6:,.1f} MFLOP"

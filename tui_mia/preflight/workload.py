@@ -1,0 +1,245 @@
+"""How much there is to encode, and what that takes: time, memory, disk. Estimates, said to be such."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import psutil
+
+from tui_mia.pools import PoolName
+from tui_mia.preflight.counts import PoolCount
+from tui_mia.preflight.earlier import EarlierRuns
+from tui_mia.preflight.finding import Finding, Level
+from tui_mia.preflight.limits import BANK_SIZE, BLOCK, LARGEST_CLASS
+from tui_mia.preflight.model import Costs, Device, ModelCost, batch_size, flops
+from tui_mia.preflight.reading import PoolRead
+from tui_mia.spec import AuditSpec
+
+Source: TypeAlias = Literal["earlier runs", "measured", "assumed"]
+
+# What a GPU is assumed to do where nothing is known of it, by precision.
+ASSUMED_FLOPS = {"exact": 10e12, "fast": 50e12}
+# torch, open_clip and what they load, before any model.
+WORKER_BYTES = 900 * 2**20
+# An id, a key, a place in each table: per sample in memory, beside its numbers.
+SAMPLE_BYTES = 400
+# The tables of the run directory, and their copy in the database, a score and sample.
+SCORE_BYTES = 40
+# How many scores there are of each sample, with those that the checks add.
+_SCORES = {"csa": 1, "aea": 3, "wsa": 2, "loss": 1}
+_GB = 2**30
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Pairs to encode; images of the plain view and of all views, and captions, for one model."""
+
+    pairs: int
+    images: int
+    captions: int
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """Seconds of encoding, where that is from, and seconds of all that follows, where they are known."""
+
+    encode_seconds: float
+    source: Source
+    rest_seconds: float | None = None
+    runs: int = 0
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes on the device, of weights and of a batch, and of the worker in the machine's memory."""
+
+    weights_bytes: int
+    batch_bytes: int
+    worker_bytes: int
+
+
+def workload(spec: AuditSpec, pools: Mapping[PoolName, PoolRead]) -> Workload:
+    """What is to be encoded by each model, scaled up where not all was read."""
+
+    def total(what: str) -> int:
+        return round(sum(pool.scale * sum(getattr(s, what) for s in pool.sources) for pool in pools.values()))
+
+    pairs = total("pairs")
+    return Workload(pairs, total("images_to_encode") + spec.views * pairs, total("captions_to_encode"))
+
+
+def total_flops(work: Workload, costs: Costs) -> float | None:
+    """Operations of all encoding by all models; None where a model could not be counted."""
+    each = [
+        work.images * cost.image_flops + work.captions * cost.caption_flops
+        for cost in costs.models.values()
+        if cost.image_flops is not None and cost.caption_flops is not None
+    ]
+    return float(sum(each)) if each and len(each) == len(costs.models) else None
+
+
+def reference_share(costs: Costs) -> float:
+    """What an image costs the reference, 1 being what it costs the model."""
+    model, reference = costs.models.get("model"), costs.models.get("reference")
+    if model is None or reference is None or not model.image_flops or not reference.image_flops:
+        return 1.0
+    return reference.image_flops / model.image_flops
+
+
+def estimate_time(
+    spec: AuditSpec, work: Workload, costs: Costs, device: Device, earlier: EarlierRuns | None
+) -> TimeEstimate | None:
+    """From earlier runs where there are any, else from what was timed, else from an assumption."""
+    if earlier is not None:
+        models = 1 + (reference_share(costs) if spec.reference is not None else 0.0)
+        seconds = earlier.seconds_a_view * work.pairs * (1 + spec.views) * models
+        return TimeEstimate(seconds, "earlier runs", earlier.seconds_after * work.pairs, earlier.runs)
+    if device.kind == "cpu":
+        a_pair = costs.encode_seconds_a_pair
+        return None if a_pair is None else TimeEstimate(a_pair * work.pairs, "measured")
+    total = total_flops(work, costs)
+    if total is None:
+        return None
+    # The slower of the two: images are decoded while the GPU works.
+    decoding = (costs.decode_seconds_a_pair or 0.0) * work.pairs
+    return TimeEstimate(max(total / ASSUMED_FLOPS[spec.model.precision], decoding), "assumed")
+
+
+def of_time(
+    spec: AuditSpec, work: Workload, costs: Costs, estimate: TimeEstimate | None
+) -> Iterator[Finding]:
+    """What there is to do, and how long it will take."""
+    models = "by each of two models" if spec.reference is not None else "by the model"
+    views = f"{1 + spec.views} views of each image" if spec.views else "one view of each image"
+    total = total_flops(work, costs)
+    operations = f": {flops(total)}" if total is not None else ""
+    yield Finding(
+        "time",
+        "ok",
+        f"{work.pairs:,} pairs, {views}, {work.captions:,} captions, encoded {models}{operations}.",
+    )
+    if estimate is None:
+        yield Finding("time", "warning", "how long that takes can't be said here.")
+        return
+    seconds = estimate.encode_seconds
+    match estimate.source:
+        case "earlier runs":
+            rest = estimate.rest_seconds or 0.0
+            of = "an earlier run" if estimate.runs == 1 else f"{estimate.runs} earlier runs"
+            words = f"about {duration(seconds)} of encoding and {duration(rest)} of the rest, going by {of}"
+            yield Finding("time", "ok", f"{words} of this architecture on such a device.")
+        case "measured":
+            words = f"about {duration(seconds)} of encoding, timed with {costs.pairs_timed} pairs on this CPU"
+            yield Finding("time", "ok", f"{words}; attacks and evidence come on top.")
+        case "assumed":
+            speed = flops(ASSUMED_FLOPS[spec.model.precision])
+            words = f"about {duration(seconds)} of encoding if the GPU does {speed} a second"
+            decoding = costs.decode_seconds_a_pair
+            slower = f", and this CPU decodes {1 / decoding:,.0f} images a second" if decoding else ""
+            yield Finding("time", "ok", f"{words}, which is an assumption{slower}.")
+
+
+def estimate_memory(
+    spec: AuditSpec, counts: Mapping[PoolName, PoolCount], costs: Costs, device: Device
+) -> MemoryEstimate | None:
+    """What the weights, a batch, and attacks and evidence take; None where nothing is known of the models."""
+    models = list(costs.models.values())
+    if not models or any(cost.parameters is None for cost in models):
+        return None
+    half = 2 if spec.model.precision == "fast" and device.kind == "cuda" else 1
+    weights = sum(4 * (cost.parameters or 0) for cost in models) // half
+    # One model works after the other.
+    batch = max(cost.activation_bytes or 0 for cost in models) // half
+    samples = sum(count.kept for count in counts.values())
+    dimension = max(cost.dimension or 0 for cost in models)
+    similarities = 4 * (1 + spec.views) * len(models) * samples
+    appearance = 4 * costs.appearance_numbers * samples
+    fitted = min(_kept(counts, "nonmembers"), _kept(counts, "general") or samples, LARGEST_CLASS)
+    features = 2 * fitted * (2 * dimension + 1 + spec.views) * 4
+    # The classifier holds its features, a copy in the order of an epoch, and blocks to score.
+    wsa = 3 * features if spec.attacks.wsa is not None else 0
+    loss = 4 * BLOCK * BANK_SIZE * 2 if spec.attacks.loss is not None else 0
+    pixels = 3 * 4 * max(cost.image_size or 0 for cost in models) ** 2
+    decoded = 4 * batch_size(spec, device) * pixels * len(models)
+    attacks = samples * SAMPLE_BYTES + similarities + max(appearance, wsa, loss)
+    on_cpu = weights + batch if device.kind == "cpu" else 0
+    return MemoryEstimate(weights, batch, WORKER_BYTES + on_cpu + max(decoded, attacks))
+
+
+def of_memory(estimate: MemoryEstimate | None, device: Device) -> Iterator[Finding]:
+    """Whether it fits, as far as can be told."""
+    if estimate is None:
+        return
+    on_device = estimate.weights_bytes + estimate.batch_bytes
+    parts = f"{size(estimate.weights_bytes)} of weights and {size(estimate.batch_bytes)} for a batch"
+    if device.gpu is not None and device.gpu.memory_total_bytes:
+        total = device.gpu.memory_total_bytes
+        level: Level = "warning" if on_device > 0.9 * total else "ok"
+        yield Finding(
+            "memory", level, f"estimated: {parts}, of {size(total)} on {device.gpu.name}{_too_much(level)}"
+        )
+    elif device.kind == "cuda":
+        yield Finding("memory", "ok", f"estimated: {parts} on the GPU.")
+    total = psutil.virtual_memory().total
+    level = "warning" if estimate.worker_bytes > 0.9 * total else "ok"
+    yield Finding(
+        "memory",
+        level,
+        f"estimated: {size(estimate.worker_bytes)} for the worker, of {size(total)} here{_too_much(level)}",
+    )
+
+
+def _too_much(level: Level) -> str:
+    return "." if level == "ok" else "; it may not fit. Try a smaller run.batch_size, or fewer pairs."
+
+
+def estimate_disk(
+    spec: AuditSpec, pools: Mapping[PoolName, PoolRead], work: Workload, costs: Costs
+) -> int | None:
+    """Bytes of the run directory and of its rows in the database."""
+    models: list[ModelCost] = list(costs.models.values())
+    if not models or any(cost.dimension is None for cost in models):
+        return None
+    views = 1 + spec.views
+    embeddings = sum(4 * (2 * (cost.dimension or 0) + views) for cost in models)
+    text = sum(pool.scale * sum(source.text_bytes for source in pool.sources) for pool in pools.values())
+    scores = sum(_SCORES.get(name, 1) for name in spec.attacks.requested()) * (1 + len(models))
+    # Cosines and scores are once in the tables and once in the database.
+    a_sample = embeddings + 4 * costs.appearance_numbers + 2 * (SCORE_BYTES * scores + 8 * views + 100)
+    return round(work.pairs * a_sample + 3 * text)
+
+
+def of_disk(estimate: int | None, database: Path) -> Iterator[Finding]:
+    """Whether there is room for it."""
+    if estimate is None:
+        return
+    folder = next((parent for parent in database.absolute().parents if parent.is_dir()), Path("/"))
+    free = shutil.disk_usage(folder).free
+    words = f"estimated: {size(estimate)} beside {database.name}, of {size(free)} free"
+    if estimate > free:
+        yield Finding("disk", "problem", f"{words}; make room or name another output.database.")
+    else:
+        yield Finding("disk", "ok", f"{words}.")
+
+
+def _kept(counts: Mapping[PoolName, PoolCount], name: PoolName) -> int:
+    return counts[name].kept if name in counts else 0
+
+
+def size(number: float) -> str:
+    """A number of bytes in words."""
+    return f"{number / _GB:,.1f} GB" if number >= 0.1 * _GB else f"{number / 2**20:,.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, coarse as it is."""
+    if seconds < 1:
+        return "a second"
+    minutes = seconds / 60
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:,.1f} h"

@@ -1,0 +1,93 @@
+"""Thumbnails of samples, made anew from the files that the run read."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+import warnings
+from typing import Final
+
+from PIL import Image
+
+from tui_mia.pools.find import SearchCancelled, find_image
+from tui_mia.pools.found import PoolError
+from tui_mia.report.contents import NoThumbnail, Thumbnail
+from tui_mia.spec import AuditSpec, PoolSpec
+from tui_mia.store import SampleDetail
+
+LARGEST_SIDE: Final = 160
+# Those of the encoder: what it rejected is not in the run.
+LARGEST_IMAGE_PIXELS: Final = 100_000_000
+LARGEST_ASPECT_RATIO: Final = 100
+# Pillow hands these to other programs.
+_NOT_DECODED: Final = {"EPS", "WMF"}
+_JPEG_QUALITY: Final = 82
+_LONGEST_SEARCH_SECONDS: Final = 60.0
+
+
+class PictureFinder:
+    """Finds the pictures of candidates in the files of their pool; gives up when it has taken too long."""
+
+    def __init__(
+        self, spec: AuditSpec | None, longest_search_seconds: float = _LONGEST_SEARCH_SECONDS
+    ) -> None:
+        self._spec = spec
+        self._until = time.monotonic() + longest_search_seconds
+
+    def of(self, detail: SampleDetail) -> Thumbnail | NoThumbnail:
+        """The thumbnail of a candidate if the very picture that the run saw is still there."""
+        # Without a readable spec, columns and extensions have their default names.
+        pool = (
+            self._spec.pools.candidates if self._spec is not None else PoolSpec(source=[detail.source or "."])
+        )
+        try:
+            image_bytes = find_image(
+                pool,
+                "candidates",
+                detail.source,
+                detail.row.key,
+                detail.row.sample_id,
+                metadata=detail.metadata,
+                cancelled=lambda: time.monotonic() > self._until,
+            )
+        except PoolError as error:
+            return NoThumbnail(str(error))
+        except SearchCancelled:
+            return NoThumbnail("the search for pictures took too long and was given up")
+        return thumbnail(image_bytes)
+
+
+def thumbnail(image_bytes: bytes, side: int = LARGEST_SIDE) -> Thumbnail | NoThumbnail:
+    """A picture at most `side` pixels wide and high, encoded anew: nothing but its pixels is kept."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return _shrunk(image_bytes, side)
+    except Exception as error:  # decoders of hostile bytes raise anything
+        unknown = "cannot identify" in str(error)
+        return NoThumbnail(
+            "the picture is of no known format" if unknown else f"the picture is broken: {error}"
+        )
+
+
+def _shrunk(image_bytes: bytes, side: int) -> Thumbnail | NoThumbnail:
+    with Image.open(io.BytesIO(image_bytes)) as image:
+        width, height = image.size
+        if width * height > LARGEST_IMAGE_PIXELS or max(width, height) > LARGEST_ASPECT_RATIO * min(
+            width, height
+        ):
+            return NoThumbnail(f"the picture has {width:,} x {height:,} pixels, too many to be shown")
+        if image.format in _NOT_DECODED:
+            return NoThumbnail(f"the picture is {image.format}, which is drawn, not decoded")
+        # A JPEG need not be decoded at its full size to be shown at a small one.
+        image.draft("RGB", (2 * side, 2 * side))
+        small = image.convert("RGB")
+    small.thumbnail((side, side))
+    # A fresh image: comments, profiles and EXIF of the old one stay behind.
+    bare = Image.new("RGB", small.size)
+    bare.paste(small)
+    encoded = io.BytesIO()
+    bare.save(encoded, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    uri = "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
+    return Thumbnail(uri, *bare.size)

@@ -1,0 +1,31 @@
+"""Scores: what the attacks hand to the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class AttackScores:
+    """What one attack says: a score and a p-value for each candidate, a score for each known non-member.
+
+    [n] and [m] float64 in the order of the pools. Without known non-members
+    there are no p-values, and whatever compares with them is None.
+
+    A placement is the share of the other side that a sample beats, ties half,
+    0 to 1: `placements` [n] of candidates among the known non-members, each
+    fold by its own fit; `nonmember_placements` [m] of known non-members among
+    the candidates, by the fit that left their fold out.
+    """
+
+    attack: str
+    candidates: NDArray[np.float64]
+    p_values: NDArray[np.float64] | None
+    nonmembers: NDArray[np.float64] | None
+    placements: NDArray[np.float64] | None
+    nonmember_placements: NDArray[np.float64] | None
+    facts: Mapping[str, float]

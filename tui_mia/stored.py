@@ -1,0 +1,144 @@
+"""What is stored of a run, read back for the evidence: what is judged is what anyone can query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tui_mia.evidence import Audited, SideScores
+from tui_mia.runs.tables import TABLES
+from tui_mia.scored import AttackScores
+
+
+def read_audited(folder: Path) -> Audited:
+    """What the tables `samples`, `scores`, `baselines` and `duplicates` say; one that is missing is empty."""
+    samples = _read(folder, "samples", ["number", "pool", "member"]).sort_by("number")
+    pools = _Pools.of(samples)
+    scores = _Named(folder, "scores", ["attack"])
+    baselines = _Named(folder, "baselines", ["baseline", "name"])
+    duplicates = _read(folder, "duplicates")
+    return Audited(
+        attacks=[pools.attack(name, scores.rows(name)) for (name,) in scores.names],
+        member=pools.member,
+        duplicates=_clusters(duplicates, "image", pools),
+        same_captions=_clusters(duplicates, "caption", pools),
+        blind={
+            name: pools.sides(baselines.rows(kind, name), "score")
+            for kind, name in baselines.names
+            if kind == "blind"
+        },
+        reference={
+            name: pools.attack(name, baselines.rows(kind, name))
+            for kind, name in baselines.names
+            if kind == "reference"
+        },
+        control=[
+            _control(name, baselines.rows(kind, name), baselines.rows("control_nonmember", name))
+            for kind, name in baselines.names
+            if kind == "control_candidate"
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """The numbers of the samples of each pool, in order, and the labels of the candidates."""
+
+    numbers: dict[str, NDArray[np.int64]]
+    member: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, samples: pa.Table) -> _Pools:
+        numbers = {
+            pool: samples.filter(pc.equal(samples["pool"], pool))["number"].to_numpy()
+            for pool in dict.fromkeys(samples["pool"].to_pylist())
+        }
+        labels = samples.filter(pc.equal(samples["pool"], "candidates"))["member"]
+        member = pc.fill_null(pc.cast(labels, pa.int8()), -1).to_numpy()
+        return cls({"candidates": np.empty(0, np.int64), **numbers}, member)
+
+    def sides(self, rows: pa.Table, column: str) -> SideScores:
+        """A column of numbers by number of sample, for candidates and known non-members."""
+        none = np.empty(0, np.int64)
+        return SideScores(
+            _by_number(rows, column, self.numbers["candidates"]),
+            _by_number(rows, column, self.numbers.get("nonmembers", none)),
+        )
+
+    def attack(self, name: str, rows: pa.Table) -> AttackScores:
+        scores, placements = self.sides(rows, "score"), self.sides(rows, "placement")
+        p_values = self.sides(rows, "p_value").candidates if "p_value" in rows.column_names else None
+        compared = "nonmembers" in self.numbers and not np.isnan(placements.candidates).all()
+        return AttackScores(
+            attack=name,
+            candidates=scores.candidates,
+            p_values=p_values if compared else None,
+            nonmembers=scores.nonmembers if compared else None,
+            placements=placements.candidates if compared else None,
+            nonmember_placements=placements.nonmembers if compared else None,
+            facts={},
+        )
+
+
+class _Named:
+    """The rows of a table by the names that its first columns give them; read one name at a time."""
+
+    def __init__(self, folder: Path, table: str, columns: Sequence[str]) -> None:
+        self._folder, self._table, self._columns = folder, table, columns
+        every = _read(folder, table, columns)
+        # In an order that a database keeps.
+        self.names = sorted(set(zip(*(every[column].to_pylist() for column in columns), strict=True)))
+
+    def rows(self, *names: str) -> pa.Table:
+        which = [(column, "=", name) for column, name in zip(self._columns, names, strict=True)]
+        return pq.read_table(self._folder / f"{self._table}.parquet", filters=which)
+
+
+def _control(name: str, candidates: pa.Table, nonmembers: pa.Table) -> AttackScores:
+    """The negative control of an attack; its p-values are not kept."""
+    return AttackScores(
+        attack=name,
+        candidates=candidates["score"].to_numpy(),
+        p_values=None,
+        nonmembers=nonmembers["score"].to_numpy(),
+        placements=candidates["placement"].to_numpy(),
+        nonmember_placements=nonmembers["placement"].to_numpy(),
+        facts={},
+    )
+
+
+def _clusters(duplicates: pa.Table, alike: str, pools: _Pools) -> dict[str, NDArray[np.int64]]:
+    """For every sample what it shares with those alike; alone, it has a number below zero to itself."""
+    duplicates = duplicates.filter(pc.equal(duplicates["alike"], alike))
+    shared = {}
+    for pool, numbers in pools.numbers.items():
+        found = _by_number(duplicates, "cluster", numbers)
+        alone = np.isnan(found)
+        shared[pool] = np.where(alone, -1 - numbers, np.nan_to_num(found)).astype(np.int64)
+    return shared
+
+
+def _by_number(rows: pa.Table, column: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The values of samples with these ascending numbers; NaN where there is no row."""
+    values = np.full(len(numbers), np.nan)
+    given = rows["number"].to_numpy()
+    place = np.searchsorted(numbers, given)
+    inside = place < len(numbers)
+    inside[inside] = numbers[place[inside]] == given[inside]
+    values[place[inside]] = pc.cast(rows[column], pa.float64()).to_numpy()[inside]
+    return values
+
+
+def _read(folder: Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    path = folder / f"{table}.parquet"
+    schema = TABLES[table]
+    if not path.exists():
+        return schema.empty_table()
+    return pq.read_table(path, columns=columns)
