@@ -21,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from tui_mia.evidence import Appearances, Audited, SideScores, blind_scores, judge
 from tui_mia.evidence.adjusted import adjusted_auc
 from tui_mia.evidence.auc import Placements, auc_difference, auc_estimate, placements
 from tui_mia.evidence.group import member_share_low
 from tui_mia.evidence.roc import figures
 from tui_mia.power import power_at
+from tui_mia.scored import AttackScores
 
 SEED = 4
 FULL, SHORT = 1000, 40
@@ -34,6 +36,10 @@ COVERS = (0.92, 0.98)
 COVERS_AT_THE_END = (0.92, 0.99)
 # One-sided at 2.5 %, with two standard errors of 1,000 draws.
 FALSE_ALARM = (0.0, 0.035)
+
+# Whole audits are slow; of 200 without a leak, 10 may be found to have one, nominally 5.
+FULL_AUDITS, SHORT_AUDITS = 200, 4
+RARELY, MOSTLY = (0.0, 0.05), (0.8, 1.0)
 
 Floats = NDArray[np.float64]
 
@@ -47,10 +53,11 @@ class Row:
     draws: int
     share: float
     wanted: tuple[float, float]
+    full: int = FULL
 
     @property
     def holds(self) -> bool:
-        slack = 0.0 if self.draws >= FULL else 3 * math.sqrt(0.25 * 0.2 / self.draws)
+        slack = 0.0 if self.draws >= self.full else 3 * math.sqrt(0.25 * 0.2 / self.draws)
         return self.wanted[0] - slack <= self.share <= self.wanted[1] + slack
 
     def __str__(self) -> str:
@@ -217,9 +224,39 @@ def power(draws: int) -> Iterator[Row]:
         yield row("power as planned", case, draws, found, (expected - 0.06, expected + 0.06))
 
 
+def verdicts(draws: int) -> Iterator[Row]:
+    """Whole audits of synthetic pairs, blind baselines trained and all: how often is the verdict a leak?
+
+    `visible` shift is in the images' form, which blind baselines see; `hidden` shift
+    moves the similarity of any model and nothing else. In deviations, as the signal.
+    """
+    audits = {FULL: FULL_AUDITS, SHORT: SHORT_AUDITS}[draws]
+    for case, options, wanted in (
+        ("no signal, 200 a side", {"side": 200}, RARELY),
+        ("no signal, 30 a side", {"side": 30}, RARELY),
+        ("visible shift 0.5", {"side": 200, "visible": 0.5}, RARELY),
+        ("visible shift 1", {"side": 200, "visible": 1.0}, RARELY),
+        ("visible shift 3", {"side": 200, "visible": 3.0}, RARELY),
+        ("visible shift 3, reference", {"side": 200, "visible": 3.0, "reference": 1.0}, RARELY),
+        ("hidden shift 0.5, reference", {"side": 200, "hidden": 0.5, "reference": 1.0}, RARELY),
+        ("hidden shift 1, reference", {"side": 200, "hidden": 1.0, "reference": 1.0}, RARELY),
+        ("AUC 0.65, 400 a side, matched", {"side": 400, "signal": _shift(0.65)}, MOSTLY),
+        (
+            "AUC 0.65, 400 a side, matched, reference",
+            {"side": 400, "signal": _shift(0.65), "reference": 1.0},
+            MOSTLY,
+        ),
+    ):
+
+        def leak(rng: np.random.Generator, options: Mapping[str, float] = options) -> bool:
+            return judge(synthetic_audit(rng, **options), 0.6).verdicts[0].outcome == "leak"
+
+        yield row("verdict is leak", case, audits, leak, wanted, FULL_AUDITS)
+
+
 EXPERIMENTS: Mapping[str, Callable[[int], Iterator[Row]]] = {
     experiment.__name__: experiment
-    for experiment in (auc_interval, auc_test, difference, clustered, tpr, share, adjusted, power)
+    for experiment in (auc_interval, auc_test, difference, clustered, tpr, share, adjusted, power, verdicts)
 }
 
 
@@ -229,10 +266,65 @@ def row(
     draws: int,
     happens: Callable[[np.random.Generator], bool],
     wanted: tuple[float, float],
+    full: int = FULL,
 ) -> Row:
     """How often something happens, with the seed of the case."""
     rng = np.random.default_rng([SEED, zlib.crc32(f"{experiment}: {case}".encode())])
-    return Row(experiment, case, draws, sum(happens(rng) for _ in range(draws)) / draws, wanted)
+    return Row(experiment, case, draws, sum(happens(rng) for _ in range(draws)) / draws, wanted, full)
+
+
+def synthetic_audit(
+    rng: np.random.Generator,
+    side: int,
+    signal: float = 0.0,
+    visible: float = 0.0,
+    hidden: float = 0.0,
+    reference: float | None = None,
+) -> Audited:
+    """An audit of `side` members and as many non-members by three attacks that share most of their noise.
+
+    `reference` is how strongly the reference model sees a shift, 1 as the target does.
+    """
+    member = np.repeat([True, False], side)
+    seen = rng.normal(visible * member)
+    nuisance = (seen - rng.normal(size=2 * side)) / math.sqrt(2) + hidden * member
+
+    def score(of_signal: float, of_nuisance: float) -> Floats:
+        shared = rng.normal(size=2 * side)
+        noise: Floats = of_signal * member + 0.5 * of_nuisance * nuisance + math.sqrt(0.75) * shared
+        return noise
+
+    csa = score(signal, 1.0)
+    attacks = {name: csa + 0.3 * rng.normal(size=2 * side) for name in ("aea", "wsa")} | {"csa": csa}
+    beside = {} if reference is None else {name: score(0.0, reference) for name in attacks}
+    words = rng.integers(0, 60, (2 * side, 4))
+    form = np.column_stack([seen, rng.normal(size=(2 * side, 5))]).astype(np.float32)
+    looks = Appearances(
+        captions=[" ".join(f"w{word}" for word in caption) for caption in words],
+        form=form,
+        statistics=rng.normal(size=(2 * side, 8)).astype(np.float32),
+    )
+    alone = {"candidates": np.arange(2 * side)}
+    nobody = np.empty(0)
+    blind = blind_scores(member, looks, alone["candidates"], seed=0)
+    return Audited(
+        attacks=[_scores(name, scores) for name, scores in attacks.items()],
+        member=member.astype(np.int8),
+        duplicates=alone,
+        same_captions=alone,
+        blind={name: SideScores(scores, nobody) for name, scores in blind.items()},
+        reference={name: _scores(name, scores) for name, scores in beside.items()},
+        control=[],
+    )
+
+
+def _scores(attack: str, scores: Floats) -> AttackScores:
+    return AttackScores(attack, scores, None, None, None, None, {})
+
+
+def _shift(auc: float) -> float:
+    """How far apart two normals of deviation 1 are that have this AUC."""
+    return math.sqrt(2) * float(norm.ppf(auc))
 
 
 def binormal(

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tui_mia.tui.pane import PANES
+
 HEAVY = {"torch", "torchvision", "open_clip", "sklearn", "scipy", "timm"}
 
 
@@ -31,7 +33,7 @@ def test_help_loads_neither_the_engine_nor_the_database_nor_the_spec() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["spec", "runs", "store", "landing", "board", "display", "headless", "demo"]
+    "module", ["spec", "runs", "store", "landing", "board", "display", "headless", "demo", "preflight"]
 )
 def test_what_front_ends_use_never_loads_the_engine(module: str) -> None:
     assert not loaded_by(f"import tui_mia.{module}") & HEAVY
@@ -49,3 +51,8 @@ def test_what_runs_are_is_known_without_loading_tables(module: str) -> None:
 
 def test_pools_pass_images_through_as_bytes() -> None:
     assert not loaded_by("import tui_mia.pools") & (HEAVY | {"PIL"})
+
+
+def test_an_app_that_only_reads_never_loads_arrow() -> None:
+    panes = ", ".join(f"tui_mia.tui.panes.{name}" for name in PANES if name != "sql")
+    assert "pyarrow" not in loaded_by(f"import tui_mia.board, {panes}")

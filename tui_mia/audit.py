@@ -23,7 +23,7 @@ from tui_mia.attacks import (
     negative_control,
     run_attacks,
 )
-from tui_mia.checking import encode_again, not_compared, other_seed, scored, with_looks
+from tui_mia.checking import encode_again, lighter, not_compared, other_seed, scored, with_looks
 from tui_mia.encoder import (
     EncodedPool,
     ModelError,
@@ -78,7 +78,7 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     with lock, report.phase("encode"):
         batch_size = spec.run.batch_size or BATCH_SIZE[model.device.type]
         encode_pools(spec, shards, model, batch_size, directory.parts, report.progress, reference)
-        again = encode_again(spec, shards["candidates"], model, batch_size, directory.parts)
+        again = list(encode_again(spec, shards["candidates"], model, batch_size, directory.parts))
     with report.phase("sort"):
         pools = _pools(spec, directory, report)
         write_samples(directory.tables, list(pools.values()))
@@ -89,8 +89,9 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
         outcome = run_attacks(attacks, seen, model.logit_scale, spec.run.seed, _on_progress(report), beside)
         write_scores(directory.tables, pools, outcome.scores)
     with report.phase("check"):
+        light = lighter(spec, attacks)
         control = negative_control(
-            attacks, seen, model.logit_scale, spec.run.seed, _on_progress(report), beside
+            light, seen, model.logit_scale, spec.run.seed, _on_progress(report), beside
         )
         audited = with_looks(scored(pools, outcome, control), pools, spec.run.seed)
         halves = None if seen.nonmembers is None else control_rows(seen.nonmembers)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tui_mia.attacks import AttackPools, Outcome, make_stability_attacks, run_attacks
+from tui_mia.attacks import Attack, AttackPools, Outcome, make_stability_attacks, run_attacks
 from tui_mia.encoder import PoolAppearances, TargetModel, reencode
 from tui_mia.evidence import (
     Appearances,
@@ -74,6 +74,12 @@ def encode_again(
     again = reencode(shards, pool, parts, model, spec.views, view_seed, batch_size)
     if again.sample_ids:
         yield order_stability(again.stored.similarities, again.again.similarities)
+
+
+def lighter(spec: AuditSpec, attacks: Sequence[Attack]) -> list[Attack]:
+    """The same attacks, those that average over several draws with one of them: enough for a control."""
+    light = {attack.name: attack for attack in make_stability_attacks(spec.attacks)}
+    return [light.get(attack.name, attack) for attack in attacks]
 
 
 def other_seed(

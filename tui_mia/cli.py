@@ -6,7 +6,6 @@ stdout is data, stderr is narration. Imports are inside the functions, so that
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -378,7 +377,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     """Delete a run: its rows in the database and its run directory."""
-    from tui_mia.store import DatabaseMissing, RunNotFound, delete_run
+    from tui_mia.landing import forget
 
     _land(db)
     directory = _directory(run, db)
@@ -386,11 +385,7 @@ def delete(
         _fail(f"run {directory.run_id} is going on; stop it first", ExitCode.FAILED)
     if not yes:
         typer.confirm(f"Delete run {directory.run_id} and its directory?", abort=True, err=True)
-    # A run that was cut off has a directory only; one whose directory is lost, only rows.
-    with contextlib.suppress(DatabaseMissing, RunNotFound):
-        delete_run(db, directory.run_id)
-    if directory.path.is_dir():
-        directory.remove()
+    forget(db, directory)
     _say(f"deleted {directory.run_id}")
 
 

@@ -42,8 +42,8 @@ def land_left_behind(database: Path) -> list[str]:
         DatabaseLocked: and nothing else: one run that can't be landed must not
             keep anyone from the others.
     """
-    told = []
-    for run_id, run in scan(runs_folder(database.resolve())).items():
+    told: list[str] = []
+    for run_id, run in scan(runs_folder(database.resolve()), tell=told.append).items():
         try:
             if run.is_left_behind:
                 land(run.directory, database)

@@ -46,7 +46,8 @@ LARGEST_BATCH_SECONDS = 2.0
 class ModelCost:
     """What is known of one model.
 
-    `problem` says why a run can't load it, `unknown` why it could not be counted. Operations are of one image in one view, and of one caption; `activation_bytes`
+    `problem` says why a run can't load it, `unknown` why it could not be counted.
+    Operations are of one image in one view, and of one caption; `activation_bytes`
     is the most that is alive at once while a batch of images is encoded, in fp32.
     `loaded` says that these very weights have been loaded.
     """
@@ -83,12 +84,12 @@ def main(arguments: list[str]) -> None:
         except Exception as error:  # hubs, configurations and architectures raise all sorts of things
             costs[table] = ModelCost(unknown=f"{type(error).__name__}: {str(error).strip()[:300]}")
     speed = _speed(spec, models, batch_size, seconds, device) if len(models) == len(costs) else {}
-    for table, model in models.items():
-        costs[table] = _counted(costs[table], model.network, batch_size)
+    for name, model in models.items():
+        costs[name] = _counted(costs[name], model.network, batch_size)
     print(
         json.dumps(
             {
-                "models": {table: asdict(cost) for table, cost in costs.items()},
+                "models": {name: asdict(cost) for name, cost in costs.items()},
                 "cuda_in_torch": torch.version.cuda is not None,
                 "appearance_numbers": len(FORM_NAMES) + len(STATISTICS_NAMES),
                 **speed,
@@ -147,7 +148,7 @@ def _described(model: TargetModel, *, loaded: bool) -> ModelCost:
     return ModelCost(
         loaded=loaded,
         parameters=sum(parameter.numel() for parameter in model.network.parameters()),
-        image_size=size if isinstance(size, int) else max(size),  # type: ignore[call-overload]
+        image_size=size if isinstance(size, int) else max(size),
         context_length=int(model.network.context_length),  # type: ignore[arg-type]
     )
 
@@ -235,7 +236,7 @@ class _PeakMemory(TorchDispatchMode):
     """The most bytes that results of operations take up at once, beside the network's weights."""
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = self._alive = 0
         weights = [*network.parameters(), *network.buffers()]
         # Weights that an operation turns round are no new memory.

@@ -17,6 +17,8 @@ _OPTIONS = {
     "model.pretrained": "--pretrained",
     "model.device": "--device",
     "model.precision": "--precision",
+    "reference.architecture": "--reference",
+    "reference.pretrained": "--reference-pretrained",
     "pools.candidates.source": "--candidates",
     "pools.nonmembers.source": "--nonmembers",
     "pools.general.source": "--general",

@@ -269,6 +269,39 @@ async def test_a_run_that_another_board_took_out_of_the_queue_is_not_started(
     assert [type(event) for event in directory.events()] == [Finished]
 
 
+async def test_a_queued_run_that_another_app_is_just_starting_is_not_withdrawn(
+    board: Board, tiny_audit: AuditSpec
+) -> None:
+    running = await board.submit(tiny_audit)
+    waiting = await board.submit(with_seed(tiny_audit, 1))
+    directory = RunDirectory(runs_folder(board.database) / waiting)
+    with directory.claim() as claimed:
+        assert claimed is not None
+        await board.cancel(waiting)
+        assert directory.queued_path.exists()
+        assert directory.events() == []
+    await board.cancel_all()
+    await seen(board, running, "cancelled")
+
+
+async def test_one_bad_run_directory_is_told_once_and_the_others_are_seen(
+    board: Board, tiny_audit: AuditSpec, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = (RunDirectory.create(tiny_audit, inputs_digest(tiny_audit)) for _ in range(2))
+    is_running = RunDirectory.is_running
+
+    def unreadable(self: RunDirectory) -> bool:
+        if self == bad:
+            raise PermissionError(13, "Permission denied", str(self.pid_path))
+        return is_running(self)
+
+    monkeypatch.setattr(RunDirectory, "is_running", unreadable)
+    await board.refresh()
+    await board.refresh()
+    assert [run.run_id for run in board.runs()] == [good.run_id]
+    assert len([message for _, message in told.messages if "can't be looked at" in message]) == 1
+
+
 async def test_a_folder_that_cannot_be_read_for_a_while_is_told_once_and_looked_at_again(
     make_board: Callable[[], Board], told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFilter, PngImagePlugin
 from tui_mia.encoder.appearance import FORM_NAMES, NO_HASH, STATISTICS_NAMES, Appearance, appearance
 
 
-def saved(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    image.save(file, format, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -72,10 +72,10 @@ def test_every_mode_gives_finite_values_of_the_named_columns(mode: str) -> None:
     st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]),
 )
 def test_no_size_colour_or_format_raises_or_is_not_finite(
-    width: int, height: int, kind: str, format: str
+    width: int, height: int, filling: str, kind: str
 ) -> None:
-    image = noise(width, height) if kind == "noise" else Image.new("RGB", (width, height), kind)
-    found = seen(saved(image, format))
+    image = noise(width, height) if filling == "noise" else Image.new("RGB", (width, height), filling)
+    found = seen(saved(image, kind))
     assert np.isfinite(np.concatenate([found.form, found.statistics])).all()
 
 
@@ -138,7 +138,7 @@ def test_noise_has_steeper_gradients_and_higher_bands_than_a_blurred_picture() -
 
 
 def test_the_seams_of_jpeg_blocks_are_seen() -> None:
-    picture = noise(160, 160).filter(ImageFilter.GaussianBlur(6))
+    picture = drawing(size=160).filter(ImageFilter.GaussianBlur(8))
     crushed = Image.open(io.BytesIO(saved(picture, "JPEG", quality=5)))
     assert statistics(crushed)["native_blocks"] > statistics(picture)["native_blocks"] + 0.2
 

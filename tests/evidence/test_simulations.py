@@ -10,7 +10,10 @@ from types import ModuleType
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "simulate.py"
-EXPERIMENTS = ("auc_interval", "auc_test", "difference", "clustered", "tpr", "share", "adjusted", "power")
+EXPERIMENTS = (
+    *("auc_interval", "auc_test", "difference", "clustered", "tpr", "share", "adjusted", "power"),
+    "verdicts",
+)
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,14 @@ def test_a_reference_answers_shift_that_is_beyond_adjusting() -> None:
     assert of_attack(replace(raw, calibrated=True), BEYOND).outcome == "leak"
 
 
+def test_beyond_adjusting_the_reference_decides_also_where_a_classifier_beats_the_attack() -> None:
+    beaten = replace(ABOVE, adjusted=None, above_blind={"all": estimate(-0.1)})
+    found = of_attack(replace(beaten, above_reference=estimate(0.2)), BEYOND)
+    assert found.outcome == "leak"
+    assert "the reference decides" in found.reasons[-1]
+    assert of_attack(beaten, BEYOND).outcome == "inconclusive: distribution shift"
+
+
 def test_no_evidence_only_where_the_upper_bound_is_below_the_smallest_auc() -> None:
     assert of_attack(CHANCE).outcome == "no evidence"
     wide = replace(CHANCE, auc=estimate(0.5, error=0.06))

@@ -85,3 +85,22 @@ def test_a_run_that_is_gone_is_not_found(directory: RunDirectory, spec: AuditSpe
     before = scan(directory.path.parent)
     directory.remove()
     assert scan(runs_folder(Path(spec.output.database)), before) == {}
+
+
+def test_a_run_that_cannot_be_looked_at_is_told_and_hides_no_other(
+    spec: AuditSpec, directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = RunDirectory.create(spec, "")
+    is_running = RunDirectory.is_running
+
+    def unreadable(self: RunDirectory) -> bool:
+        if self == bad:
+            raise PermissionError(13, "Permission denied", str(self.pid_path))
+        return is_running(self)
+
+    monkeypatch.setattr(RunDirectory, "is_running", unreadable)
+    told: list[str] = []
+    assert list(scan(directory.path.parent, tell=told.append)) == [directory.run_id]
+    (problem,) = told
+    assert problem.startswith(f"run {bad.run_id} can't be looked at")
+    assert "Permission denied" in problem

@@ -196,7 +196,6 @@ def test_limits_hold_for_readers_exports_and_ingests_alike(
     one_run: Path, tables: Path, tmp_path: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connect, "_limits", {})
-    monkeypatch.setattr("pyarrow.set_memory_pool", lambda pool: None)
     limit_memory("64MiB", threads=1)
     with query(one_run, "SELECT current_setting('memory_limit'), current_setting('threads')") as result:
         assert list(result) == [("64.0 MiB", 1)]

@@ -22,11 +22,13 @@ from tui_mia.store import (
     ScoredAttack,
     ScoreRange,
     StoredRun,
+    attacks_and_counts,
     attacks_of,
     count_samples,
     find_sample,
     first_samples,
     ingest,
+    order_and_first_samples,
     order_samples,
     read_samples,
 )
@@ -81,6 +83,18 @@ def test_the_attacks_of_a_run_come_with_whether_they_have_p_values(source: Store
 def test_samples_are_counted_by_pool_in_the_order_of_their_numbers(source: StoredRun) -> None:
     assert list(count_samples(source).items()) == [("candidates", 4), ("nonmembers", 2), ("general", 2)]
     assert count_samples(StoredRun(source.database, "no such run")) == {}
+
+
+def test_attacks_and_counts_come_together(source: StoredRun) -> None:
+    assert attacks_and_counts(source) == (attacks_of(source), count_samples(source))
+
+
+@pytest.mark.parametrize("sort", [SampleSort(), SampleSort("score", True, "csa")])
+def test_an_order_comes_with_its_first_rows(source: StoredRun, sort: SampleSort) -> None:
+    where = SampleFilter(pool="candidates")
+    order, first = order_and_first_samples(source, sort, where, limit=2)
+    assert order.numbers.tolist() == order_samples(source, sort, where).numbers.tolist()
+    assert first == read_samples(source, order.numbers[:2])
 
 
 @pytest.mark.parametrize(

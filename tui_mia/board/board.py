@@ -230,6 +230,9 @@ class Board:
         if seen.database_problem and seen.database_problem != before.database_problem and not is_ours:
             again = "; it is tried again every few seconds" if seen.is_locked else ""
             self._tell(f"{seen.database_problem}{again}", "warning" if seen.is_locked else "error")
+        for problem in seen.bad_runs:
+            if problem not in before.bad_runs:
+                self._tell(problem, "warning")
         for run_id, found in seen.found.items():
             self._notice(found, self._tended.get(run_id))
         if seen != before or not self._is_settled:

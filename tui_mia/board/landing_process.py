@@ -1,4 +1,4 @@
-"""Puts one run into a database, in a process of its own: a large run takes 300 MB that the app never gives back.
+"""Puts one run into a database, in a process of its own: a large run takes 300 MB, and pyarrow stays loaded.
 
     python -P -m tui_mia.board.landing_process RUN_DIR DATABASE WAIT_SECONDS
 
@@ -10,19 +10,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tui_mia.board.saving import try_to_land
 from tui_mia.exit_codes import ExitCode
-from tui_mia.landing import land
-from tui_mia.runs import RunDirectory, RunDirectoryError
-from tui_mia.store import DatabaseLocked, StoreError
+from tui_mia.runs import RunDirectory
 
 
 def main(directory: str, database: str, wait_seconds: str) -> ExitCode:
-    try:
-        land(RunDirectory.open(Path(directory)), Path(database), float(wait_seconds))
-    except (StoreError, RunDirectoryError, OSError) as error:
-        print(error, file=sys.stderr)
-        return ExitCode.LOCKED if isinstance(error, DatabaseLocked) else ExitCode.FAILED
-    return ExitCode.DONE
+    code, wrong = try_to_land(RunDirectory(Path(directory)), Path(database), float(wait_seconds))
+    print(wrong, file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from typing import IO
 from tui_mia.board.errands import Tell
 from tui_mia.board.tended import TendedRun
 from tui_mia.exit_codes import ExitCode
-from tui_mia.runs import Worker
+from tui_mia.landing import land
+from tui_mia.runs import RunDirectory, RunDirectoryError, Worker
+from tui_mia.store import DatabaseLocked, StoreError
 
-# Short, because whoever waits for the database is told so only then.
+# Short, because the end of the app waits for a thread that waits for the database.
 WAIT_SECONDS = 1.5
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0
@@ -26,9 +28,8 @@ LONGEST_PAUSE_SECONDS = 15.0
 class Saver:
     """Lands runs one after another, and those that find the database locked again and again.
 
-    Each is landed by a process of its own, which goes on when the board leaves:
-    it holds the database only as long as it writes, and what it does not get
-    done, the next front end does.
+    One with tables is landed by a process of its own, which goes on when the
+    board leaves; what it does not get done, the next front end does.
     """
 
     def __init__(self, database: Path, tell: Tell, changed: Callable[[], None]) -> None:
@@ -75,11 +76,35 @@ class Saver:
         self._changed()
 
 
+def try_to_land(directory: RunDirectory, database: Path, wait_seconds: float) -> tuple[ExitCode, str]:
+    """Land a run: how that ended, and what is wrong."""
+    try:
+        land(directory, database, wait_seconds)
+    except DatabaseLocked as error:
+        return ExitCode.LOCKED, str(error)
+    except (StoreError, RunDirectoryError, OSError) as error:
+        return ExitCode.FAILED, str(error)
+    return ExitCode.DONE, ""
+
+
 async def _land(run: TendedRun, database: Path) -> tuple[int, str]:
-    """Land a run in another process: its exit code and what it said. Whoever is cancelled leaves it alone."""
+    """The same on the event loop; the code may be that of a process that was killed."""
+    directory = run.directory
+    if await asyncio.to_thread(_has_tables, directory):
+        return await _land_in_a_process(directory, database)
+    # One that was cancelled is but a row.
+    return await asyncio.to_thread(try_to_land, directory, database, WAIT_SECONDS)
+
+
+def _has_tables(directory: RunDirectory) -> bool:
+    return any(directory.tables.glob("*.parquet"))
+
+
+async def _land_in_a_process(directory: RunDirectory, database: Path) -> tuple[int, str]:
+    """Whoever is cancelled meanwhile leaves the process to its work."""
     # A file: a process that outlives the board must not die of a pipe that nobody reads.
     with tempfile.TemporaryFile() as said:
-        process = Worker(_start(run, database, said))
+        process = Worker(_start(directory, database, said))
         try:
             code = await process.wait()
         finally:
@@ -88,8 +113,8 @@ async def _land(run: TendedRun, database: Path) -> tuple[int, str]:
         return code, said.read().decode(errors="replace").strip()
 
 
-def _start(run: TendedRun, database: Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
-    what = (str(run.directory.path), str(database), str(WAIT_SECONDS))
+def _start(directory: RunDirectory, database: Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    what = (str(directory.path), str(database), str(WAIT_SECONDS))
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "tui_mia.board.landing_process", *what],
         stdin=subprocess.DEVNULL,

@@ -43,12 +43,15 @@ class Sight:
     stamp: DatabaseStamp = None
     database_problem: str | None = None
     is_locked: bool = False
+    bad_runs: tuple[str, ...] = ()
+    """What is wrong with the directories that can't be looked at."""
 
 
 def look_around(database: Path, before: Sight) -> Sight:
     """Look at the database and its folder; what has not changed since `before` is not read again."""
     # The folder first: a run that lands in between is seen twice rather than not at all.
-    found = scan(runs_folder(database), before.found)
+    bad_runs: list[str] = []
+    found = scan(runs_folder(database), before.found, bad_runs.append)
     stamp = _stamp(database)
     stored, problem, is_locked = before.stored, before.database_problem, before.is_locked
     if stamp != before.stamp or is_locked:
@@ -58,7 +61,7 @@ def look_around(database: Path, before: Sight) -> Sight:
         for run_id, run in found.items()
         if run_id not in stored or run.finished is None or run.queued_at is not None
     }
-    return Sight(stored, found, journals, stamp, problem, is_locked)
+    return Sight(stored, found, journals, stamp, problem, is_locked, tuple(bad_runs))
 
 
 def _stored(
@@ -76,7 +79,11 @@ def _journal(found: FoundRun, before: Journal | None) -> Journal:
     if before is not None and before.found == found:
         return before
     directory = found.directory
-    return Journal(found, spec_text(directory), _state(found), directory.log_tail(LOG_LINES))
+    try:
+        state, log_tail = _state(found), directory.log_tail(LOG_LINES)
+    except OSError as error:
+        state, log_tail = RunState(), f"(its directory can't be read: {error})"
+    return Journal(found, spec_text(directory), state, log_tail)
 
 
 def _state(found: FoundRun) -> RunState:

@@ -72,9 +72,13 @@ class TendedRun:
 
     def withdraw(self) -> None:
         """Take the run out of the queue, on disk; one that has never run is cancelled by that."""
-        self.directory.queued_path.unlink(missing_ok=True)
-        if not isinstance(self.directory.last_event(), Finished):
-            self.directory.append(Finished("cancelled"))
+        # Nobody may start it meanwhile; whoever has, has taken it out of the queue.
+        with self.directory.claim() as claimed:
+            if claimed is None:
+                return
+            self.directory.queued_path.unlink(missing_ok=True)
+            if not isinstance(self.directory.last_event(), Finished):
+                self.directory.append(Finished("cancelled"))
 
     def device_in(self, gpus: Sequence[Gpu]) -> str:
         """The device that the run has, or will have once its model is loaded."""

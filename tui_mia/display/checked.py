@@ -1,34 +1,34 @@
-"""What a check found, for a reader: one line or a few for each finding, and what follows at the end."""
+"""What a check found, for a reader: a line or a few for each finding, and last what follows."""
 
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tui_mia.clean import printable
 from tui_mia.preflight import Finding, Preflight
 
 LEVEL_STYLES = {"warning": "bold yellow", "problem": "bold red"}
+SECTION_WIDTH = 11
+NARROWEST = 20
 
 
 def print_check(check: Preflight) -> None:
     """The findings by section, and last whether the audit could run."""
     console = Console(highlight=False)
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    width = max(console.width - SECTION_WIDTH, NARROWEST)
     section = ""
     for finding in check.findings:
-        table.add_row("" if finding.section == section else finding.section, _words(finding))
+        label = "" if finding.section == section else finding.section
         section = finding.section
-    console.print(table)
+        for line in _words(finding).wrap(console, width):
+            line.rstrip()
+            console.print(Text(f"{label:<{SECTION_WIDTH}}") + line, soft_wrap=True)
+            label = ""
     if not check.complete:
         console.print(
-            Text(
-                f"At most {check.entries_a_source:,} entries of each source were read; counts are estimated from"
-                " them, and pairs that are in two pools are known only among them."
-            )
+            f"At most {check.entries_a_source:,} entries of each source were read. Counts are estimated from"
+            " them, and what is in two pools is known of them only."
         )
     console.print(_conclusion(check))
 
@@ -41,14 +41,10 @@ def _words(finding: Finding) -> Text:
 
 
 def _conclusion(check: Preflight) -> Text:
-    problems = sum(finding.level == "problem" for finding in check.findings)
-    warnings = sum(finding.level == "warning" for finding in check.findings)
-    counted = [
-        f"{number} {name}{'' if number == 1 else 's'}"
-        for number, name in ((problems, "problem"), (warnings, "warning"))
-        if number
-    ]
-    beside = f" ({', '.join(counted)})" if counted else ""
-    return Text.assemble(
-        ("This audit can run" if check.can_run else "This audit can't run", "bold"), f"{beside}."
-    )
+    counted = []
+    for level in ("problem", "warning"):
+        number = sum(finding.level == level for finding in check.findings)
+        if number:
+            counted.append(f"{number} {level}{'' if number == 1 else 's'}")
+    says = "This audit can run" if check.can_run else "This audit can't run"
+    return Text.assemble((says, "bold"), f" ({', '.join(counted)})." if counted else ".")

@@ -26,7 +26,7 @@ FORM_NAMES = (
 )
 
 SIDE = 64
-NATIVE_SIDE = 128
+NATIVE_SIDE = 64
 NO_HASH = 0
 # Mean squared step between neighbours of the thumbnail, of white being 1.
 LEAST_CHANGE = 5e-5
@@ -74,7 +74,7 @@ class Appearance:
 def appearance(image: Image.Image, image_bytes: bytes, rgb: Image.Image) -> Appearance:
     """What tells this picture from others without a model that learnt anything.
 
-    Pixels are read from a thumbnail of 64 px and from a piece of 128 px out of
+    Pixels are read from a thumbnail of 64 px and from a piece of 64 px out of
     the middle: one shows what is drawn, the other how it was made.
 
     Args:
@@ -82,10 +82,15 @@ def appearance(image: Image.Image, image_bytes: bytes, rgb: Image.Image) -> Appe
         image_bytes: the file that it came from.
         rgb: the image converted to RGB.
     """
-    thumbnail = rgb.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=2.0)
+    thumbnail = rgb.resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=1.0)
+    grey = thumbnail.convert("L")
     form = np.array(_form(image, len(image_bytes)), np.float32)
-    statistics = np.concatenate([*_looks(thumbnail), _texture(_middle(rgb, thumbnail))])
-    return Appearance(form, statistics.astype(np.float32), _perceptual_hash(thumbnail))
+    shapes, has_shape = _shapes(np.asarray(grey, np.float32) / np.float32(255))
+    statistics = np.concatenate(
+        [_colours(thumbnail.reduce(2)), _tones(np.asarray(grey)), shapes, _texture(_middle(rgb, grey))]
+    )
+    perceptual_hash = int(str(imagehash.phash(grey)), 16) if has_shape else NO_HASH
+    return Appearance(form, statistics.astype(np.float32), perceptual_hash)
 
 
 def _form(image: Image.Image, size: int) -> list[float]:
@@ -130,14 +135,11 @@ def _jpeg(image: Image.Image) -> list[float]:
     return [quality, math.log1p(steps[0]), math.log1p(steps[-1]), subsampling]
 
 
-def _looks(thumbnail: Image.Image) -> list[NDArray[np.floating]]:
-    grey = np.asarray(thumbnail.convert("L"))
-    shares = np.bincount((grey >> 4).reshape(-1), minlength=_LUMINANCE_BINS) / grey.size
+def _tones(grey: NDArray[np.uint8]) -> NDArray[np.floating]:
+    levels = np.bincount(grey.reshape(-1), minlength=256) / grey.size
+    shares = levels.reshape(_LUMINANCE_BINS, -1).sum(axis=1)
     entropy = -(shares * np.log(shares + 1e-9)).sum()
-    tones = np.array(
-        [entropy, np.count_nonzero(grey > 247) / grey.size, np.count_nonzero(grey < 8) / grey.size]
-    )
-    return [_colours(thumbnail.reduce(2)), shares, tones, _shapes(grey.astype(np.float32) / 255)]
+    return np.concatenate([shares, [entropy, levels[248:].sum(), levels[:8].sum()]])
 
 
 def _colours(rgb: Image.Image) -> NDArray[np.floating]:
@@ -161,7 +163,12 @@ def _colours(rgb: Image.Image) -> NDArray[np.floating]:
     return np.concatenate([means, deviations, correlations, hues, rest])
 
 
-def _shapes(luminance: _Values) -> NDArray[np.floating]:
+def _shapes(luminance: _Values) -> tuple[NDArray[np.floating], bool]:
+    """Edges, spectrum and layout of [64, 64]; and whether it changes enough in both directions to be hashed.
+
+    Without change in one direction most coefficients of the cosine transform
+    are 0, and rounding errors would be the hash.
+    """
     across, down = luminance[:-1, 1:] - luminance[:-1, :-1], luminance[1:, :-1] - luminance[:-1, :-1]
     flat_across, flat_down = across.reshape(-1), down.reshape(-1)
     horizontal, vertical = flat_across @ flat_across, flat_down @ flat_down
@@ -180,13 +187,14 @@ def _shapes(luminance: _Values) -> NDArray[np.floating]:
     bands = np.bincount(_BAND, weights=spectrum * spectrum, minlength=_BANDS + 1)[1:] / _BAND_SIZES
     piece = SIDE // _LAYOUT
     layout = luminance.reshape(_LAYOUT, piece, _LAYOUT, piece).sum(axis=(1, 3)).reshape(-1) / piece**2
-    return np.concatenate([edges, np.log10(bands + 1e-6), layout])
+    has_shape = min(horizontal, vertical) > LEAST_CHANGE * across.size
+    return np.concatenate([edges, np.log10(bands + 1e-6), layout]), bool(has_shape)
 
 
-def _middle(rgb: Image.Image, thumbnail: Image.Image) -> NDArray[np.float32]:
+def _middle(rgb: Image.Image, grey: Image.Image) -> NDArray[np.float32]:
     """Luminance [h, w] of a piece that was not scaled; of the thumbnail where the image is tiny."""
     if min(rgb.size) < _SMALLEST_NATIVE_SIDE:
-        return np.asarray(thumbnail.convert("L"), np.float32)
+        return np.asarray(grey, np.float32)
     # On the grid of JPEG's blocks, or their seams would be looked for in the wrong columns.
     left, top = (max(0, side - NATIVE_SIDE) // 16 * 8 for side in rgb.size)
     box = (left, top, min(left + NATIVE_SIDE, rgb.width), min(top + NATIVE_SIDE, rgb.height))
@@ -209,13 +217,3 @@ def _texture(luminance: NDArray[np.float32]) -> list[float]:
         np.count_nonzero(levels) / 256,
         math.log10((seams + 0.1) / (change + 0.1)),
     ]
-
-
-def _perceptual_hash(thumbnail: Image.Image) -> int:
-    grey = np.asarray(thumbnail.convert("L"), np.float32) / 255
-    for change in (grey[:, 1:] - grey[:, :-1], grey[1:] - grey[:-1]):
-        steps = change.reshape(-1)
-        # Without change in one direction most coefficients are 0, and rounding errors would be the hash.
-        if steps @ steps < LEAST_CHANGE * steps.size:
-            return NO_HASH
-    return int(str(imagehash.phash(thumbnail)), 16)

@@ -6,7 +6,8 @@ clusters where samples are near duplicates (Obuchowski 1997).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,15 +73,20 @@ def placements(positive: NDArray[np.bool_], scores: Floats) -> Placements:
     )
 
 
-def auc_estimate(found: Placements, clusters: Clusters | None = None, level: float = 0.95) -> Estimate:
+def auc_estimate(
+    found: Placements, clusters: Clusters | None = None, level: float = 0.95, variance_factor: float = 1.0
+) -> Estimate:
     """The AUC, with an interval of Student's t on the logit scale.
 
     `clusters` are the near-duplicate groups of positives [n1] and negatives
     [n0]; a group may have samples on both sides. With fewer than ten groups on
     a side, or where no variance can be seen (an AUC of exactly 0 or 1, a
     constant score), the interval is Hoeffding's, which holds for any scores.
+    `variance_factor` is above 1 where scores of different samples are dependent,
+    as those of classifiers that share most of their training data are.
     """
     around = _spread(found.positives, found.negatives, clusters)
+    around = replace(around, standard_error=around.standard_error * math.sqrt(variance_factor))
     return of_share(found.auc, around, level)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ MOST_COMPARED = 256
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Cluster ids of N samples, int64 [N]: the index of a cluster's first sample; who is alone has its own."""
+    """Cluster ids of N samples, int64 [N]: the index of a cluster's first sample, the own one if alone."""
 
     images: NDArray[np.int64]
     captions: NDArray[np.int64]
@@ -60,7 +60,7 @@ def _components(distinct: NDArray[np.uint64], distance: int) -> NDArray[np.int32
     """
     count = distance + _SHARED_BANDS
     edges = [round(_BITS * band / count) for band in range(count + 1)]
-    masks = [sum(1 << bit for bit in range(low, high)) for low, high in zip(edges, edges[1:], strict=False)]
+    masks = [sum(1 << bit for bit in range(low, high)) for low, high in pairwise(edges)]
     links: list[NDArray[np.int64]] = []
     for shared in combinations(masks, _SHARED_BANDS):
         banded = distinct & np.uint64(sum(shared))

@@ -14,6 +14,7 @@ import numpy as np
 from tui_mia.evidence.adjusted import Adjusted, adjusted_auc
 from tui_mia.evidence.auc import Estimate, Placements, auc_difference, auc_estimate, placements
 from tui_mia.evidence.audited import Audited, Comparison, compare
+from tui_mia.evidence.blind import VARIANCE_FACTOR
 from tui_mia.evidence.checks import Check, checks_of_comparison, checks_of_pools
 from tui_mia.evidence.discovery import holm, q_values
 from tui_mia.evidence.group import group_evidence
@@ -76,7 +77,10 @@ def judge(audited: Audited, smallest_auc: float) -> Judgement:
 def _circumstances(
     audited: Audited, comparison: Comparison, blind: Mapping[str, Placements], smallest_auc: float
 ) -> Circumstances:
-    estimates = {name: auc_estimate(found, comparison.clusters) for name, found in blind.items()}
+    estimates = {
+        name: auc_estimate(found, comparison.clusters, variance_factor=VARIANCE_FACTOR)
+        for name, found in blind.items()
+    }
     p_values = holm(np.array([estimate.p_above(0.5) for estimate in estimates.values()]))
     shifted = [name for name, p_value in zip(estimates, p_values, strict=True) if p_value <= LEVEL]
     highest = max((estimate.value for estimate in estimates.values()), default=0.5)

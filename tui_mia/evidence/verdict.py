@@ -141,8 +141,20 @@ def _leak_p_value(case: AttackCase, tests: Sequence[_Test], run: Circumstances) 
 
 
 def _shift_not_answered(case: AttackCase, run: Circumstances) -> bool:
-    has_reference = case.above_reference is not None or case.calibrated
-    return bool(run.shifted) and case.adjusted is None and not has_reference
+    return _beyond_adjusting(case, run) and not _has_reference(case)
+
+
+def _reference_decides(case: AttackCase, run: Circumstances) -> bool:
+    """A classifier of two very different collections beats any attack, whether there is a leak or not."""
+    return _beyond_adjusting(case, run) and _has_reference(case)
+
+
+def _beyond_adjusting(case: AttackCase, run: Circumstances) -> bool:
+    return bool(run.shifted) and case.adjusted is None
+
+
+def _has_reference(case: AttackCase) -> bool:
+    return case.above_reference is not None or case.calibrated
 
 
 def _tests(case: AttackCase, run: Circumstances) -> list[_Test]:
@@ -154,7 +166,7 @@ def _tests(case: AttackCase, run: Circumstances) -> list[_Test]:
             f"AUC {_with_interval(case.auc)}, not above chance.",
         )
     ]
-    if case.above_blind:
+    if case.above_blind and not _reference_decides(case, run):
         # Above every one of them: the one that is hardest to beat decides.
         name = max(case.above_blind, key=lambda name: case.above_blind[name].p_above(0.0))
         blind = f"the blind baseline {name}, which never saw the model (AUC {run.blind[name].value:.3f})"
@@ -212,7 +224,14 @@ def _reasons(case: AttackCase, outcome: Outcome, tests: Sequence[_Test], run: Ci
 
 
 def _caveats(case: AttackCase, run: Circumstances) -> list[str]:
-    if case.above_reference is not None or case.calibrated:
+    if _reference_decides(case, run):
+        best = run.best_blind or ""
+        return [
+            f"Without the model, {best} has an AUC of {run.blind[best].value:.3f}: too much to adjust for."
+            " The comparison with the reference decides, as far as the reference sees that difference as"
+            " the target does."
+        ]
+    if _has_reference(case):
         return []
     return [
         "There is no reference model for this attack, so a difference between the two sides that the blind"

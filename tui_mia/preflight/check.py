@@ -92,7 +92,7 @@ def check_audit(
     database = Path(spec.output.database)
     known = earlier_runs(database, spec, device.kind, 1.0) is not None
     with CostProgram(spec, device, time_it=not known) as program:
-        program.send()
+        # torch is loaded while the files are read; but nothing is timed while another is at work.
         pools = read_pools(spec, entries, on_progress)
         on_progress(Progress("model", 0.99))
         costs = program.costs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -95,19 +96,25 @@ def _labels(pool: PoolRead, count: PoolCount) -> str:
 
 def _source(source: SourceRead) -> str:
     files = "" if source.files == 1 else f"{source.files:,} files, "
-    where = f"{source.source}: {' and '.join(source.formats)}, {files}"
+    where = f"{from_here(source.source)}: {' and '.join(source.formats)}, {files}"
     if not source.entries:
         return f"{where}nothing read: the limit was reached before, or it is empty"
     read = "" if source.whole else f" of the first {source.entries:,} entries"
     rest = "" if source.whole else f" (about {source.expected_entries:,} in all)"
-    captions = f"{source.captions_to_encode:,} captions"
+    captions = f"{source.captions_to_encode:,} different captions"
     return f"{where}{source.pairs:,} pairs{read}{rest}, {captions}, {source.reasons.total:,} rejected"
+
+
+def from_here(path: str) -> str:
+    """A path as one would type it in the current folder."""
+    here = f"{os.getcwd()}{os.sep}"
+    return path.removeprefix(here)
 
 
 def _rejects(pool: PoolRead) -> Iterator[Finding]:
     for source in pool.sources:
         for damage in source.damage:
-            yield Finding(pool.name, "warning", f"{source.source}: {damage}")
+            yield Finding(pool.name, "warning", f"{from_here(source.source)}: {damage}")
     kinds = [
         kind
         for source in pool.sources

@@ -86,7 +86,7 @@ def batch_size(spec: AuditSpec, device: Device) -> int:
 
 
 class CostProgram:
-    """The program that asks; it works while the files are read, and is gone when the block is left."""
+    """The program that asks: it gets ready at once, and is gone when the block is left."""
 
     def __init__(self, spec: AuditSpec, device: Device, *, time_it: bool) -> None:
         seconds = SECONDS_TIMED if time_it else 0.0
@@ -110,20 +110,10 @@ class CostProgram:
         with self._process, self._complaints:
             pass
 
-    def send(self) -> None:
-        """Give it the spec to work on."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(self._spec)
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # its end says why
-        self._process.stdin = None
-
     def costs(self) -> Costs:
-        """What it found, once it has ended."""
+        """Give it the spec to work on, and wait for what it finds."""
         try:
-            printed, _ = self._process.communicate(timeout=LONGEST_SECONDS)
+            printed, _ = self._process.communicate(self._spec, timeout=LONGEST_SECONDS)
         except subprocess.TimeoutExpired:
             return Costs(failed=f"it took longer than {LONGEST_SECONDS:.0f} s")
         if self._process.returncode != 0:
@@ -153,7 +143,9 @@ def of_models(spec: AuditSpec, device: Device, costs: Costs) -> Iterator[Finding
     for table, named in (("model", spec.model), ("reference", spec.reference_model)):
         cost = costs.models.get(table)
         if cost is not None and named is not None:
-            name = " ".join(filter(None, (named.architecture, named.pretrained)))
+            name = " ".join(filter(None, (named.architecture, named.pretrained))).replace(
+                f"{os.getcwd()}/", ""
+            )
             yield from _of_model("model" if table == "model" else "reference", name, cost)
     if device.kind == "cuda" and not costs.cuda_in_torch:
         yield Finding("model", "problem", "this torch is built for CPUs only; install one with CUDA")

@@ -96,11 +96,6 @@ class _Planned:
     sources: list[tuple[SourceRead, list[Shard]]]
     problem: str | None = None
 
-    def weight(self, entries_a_source: int | None) -> float:
-        """About how many entries will be read."""
-        weights = [min(_weight(shards), entries_a_source or np.inf) for _, shards in self.sources]
-        return float(min(sum(weights), self.spec.limit or np.inf))
-
 
 def read_pools(
     spec: AuditSpec, entries_a_source: int | None, on_progress: Callable[[Progress], None]
@@ -110,7 +105,12 @@ def read_pools(
     Raises nothing for what is wrong with files: it is in `PoolRead.problem` and the reasons of rejects.
     """
     planned = [_plan(name, pool) for name, pool in spec.pool_specs().items()]
-    bar = _Bar(sum(pool.weight(entries_a_source) for pool in planned), on_progress)
+    sizes = [
+        _bytes(shards, _least(pool.spec.limit, entries_a_source))
+        for pool in planned
+        for _, shards in pool.sources
+    ]
+    bar = _Bar(sum(sizes), on_progress)
     return {pool.name: _read(pool, entries_a_source, bar) for pool in planned}
 
 
@@ -133,8 +133,15 @@ def _format(shard: Shard) -> str:
     return shard.path.suffix.lower().lstrip(".") if shard.format == "table" else shard.format
 
 
-def _weight(shards: Sequence[Shard]) -> float:
-    return sum(shard.extent / (BYTES_AN_ENTRY if shard.format == "webdataset" else 1) for shard in shards)
+def _bytes(shards: Sequence[Shard], most: int | None) -> float:
+    """About how many bytes of a source will be read."""
+    size = sum(shard.extent * _unit(shard) for shard in shards)
+    return size if most is None else min(size, most * BYTES_AN_ENTRY)
+
+
+def _unit(shard: Shard) -> int:
+    """The bytes of one step of a shard's extent, which is of bytes or of rows."""
+    return 1 if shard.format == "webdataset" else BYTES_AN_ENTRY
 
 
 def _read(pool: _Planned, entries_a_source: int | None, bar: _Bar) -> PoolRead:
@@ -170,7 +177,8 @@ def _read_source(
     bar: _Bar,
 ) -> Iterator[tuple[list[str], list[int]]]:
     """The ids and labels of the pairs of a source, part by part; what else it has goes into `source`."""
-    most = min((limit for limit in (left, entries_a_source) if limit is not None), default=None)
+    most = _least(left, entries_a_source)
+    size = _bytes(shards, most)
     total, passed = sum(shard.extent for shard in shards), 0
     for shard in shards:
         reading, position = read_shard(shard, pool.spec), 0
@@ -183,7 +191,9 @@ def _read_source(
             if part.entries == PART_ENTRIES:
                 yield part.ids, part.labels
                 part = _Part(source)
-            bar.step(pool.name, not isinstance(item, Pair))
+            of_extent = (passed + position) / total if total else 1.0
+            done = max(of_extent, source.entries / most if most else 0.0)
+            bar.step(pool.name, not isinstance(item, Pair), size * min(done, 1.0))
         else:
             position = shard.extent
         yield part.ids, part.labels
@@ -194,6 +204,11 @@ def _read_source(
     if left is not None:
         source.expected_entries = min(source.expected_entries, max(left, 0))
     source.whole = source.entries >= source.expected_entries
+    bar.end_source(size)
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 class _Part:
@@ -237,20 +252,25 @@ class _Part:
 class _Bar:
     """Tells how far the reading is, a few times a second."""
 
-    def __init__(self, weight: float, on_progress: Callable[[Progress], None]) -> None:
-        self._weight = max(weight, 1.0)
+    def __init__(self, size: float, on_progress: Callable[[Progress], None]) -> None:
+        self._size = max(size, 1.0)
         self._on_progress = on_progress
+        self._before = 0.0
+        self._furthest = 0.0
         self._entries = self._rejects = 0
         self._began = self._told = time.monotonic()
 
-    def step(self, pool: PoolName, rejected: bool) -> None:
+    def step(self, pool: PoolName, rejected: bool, of_source: float) -> None:
+        """Hear of an entry, and how much of its source has been read with it."""
         self._entries += 1
         self._rejects += rejected
         now = time.monotonic()
         if now - self._told < SECONDS_BETWEEN_EVENTS:
             return
         self._told, elapsed = now, now - self._began
-        fraction = min(self._entries / self._weight, 0.99)
+        # How much a limit leaves of a source is known when the one before it is read: the bar waits.
+        self._furthest = max(self._furthest, min((self._before + of_source) / self._size, 0.99))
+        fraction = self._furthest
         self._on_progress(
             Progress(
                 "read",
@@ -258,7 +278,10 @@ class _Bar:
                 samples=self._entries,
                 rejects=self._rejects,
                 per_second=self._entries / elapsed,
-                eta_seconds=elapsed * (1 - fraction) / fraction,
+                eta_seconds=elapsed * (1 - fraction) / fraction if elapsed > 1 and fraction else None,
                 pool=pool,
             )
         )
+
+    def end_source(self, size: float) -> None:
+        self._before += size

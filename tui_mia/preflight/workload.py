@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,7 +16,7 @@ from tui_mia.preflight.earlier import EarlierRuns
 from tui_mia.preflight.finding import Finding, Level
 from tui_mia.preflight.limits import BANK_SIZE, BLOCK, LARGEST_CLASS
 from tui_mia.preflight.model import Costs, Device, ModelCost, batch_size, flops
-from tui_mia.preflight.reading import PoolRead
+from tui_mia.preflight.reading import PoolRead, SourceRead
 from tui_mia.spec import AuditSpec
 
 Source: TypeAlias = Literal["earlier runs", "measured", "assumed"]
@@ -24,11 +24,11 @@ Source: TypeAlias = Literal["earlier runs", "measured", "assumed"]
 # What a GPU is assumed to do where nothing is known of it, by precision.
 ASSUMED_FLOPS = {"exact": 10e12, "fast": 50e12}
 # torch, open_clip and what they load, before any model.
-WORKER_BYTES = 900 * 2**20
+WORKER_BYTES = 1100 * 2**20
 # An id, a key, a place in each table: per sample in memory, beside its numbers.
 SAMPLE_BYTES = 400
 # The tables of the run directory, and their copy in the database, a score and sample.
-SCORE_BYTES = 40
+SCORE_BYTES = 60
 # How many scores there are of each sample, with those that the checks add.
 _SCORES = {"csa": 1, "aea": 3, "wsa": 2, "loss": 1}
 _GB = 2**30
@@ -65,11 +65,13 @@ class MemoryEstimate:
 def workload(spec: AuditSpec, pools: Mapping[PoolName, PoolRead]) -> Workload:
     """What is to be encoded by each model, scaled up where not all was read."""
 
-    def total(what: str) -> int:
-        return round(sum(pool.scale * sum(getattr(s, what) for s in pool.sources) for pool in pools.values()))
+    def total(what: Callable[[SourceRead], int]) -> int:
+        return round(sum(pool.scale * sum(map(what, pool.sources)) for pool in pools.values()))
 
-    pairs = total("pairs")
-    return Workload(pairs, total("images_to_encode") + spec.views * pairs, total("captions_to_encode"))
+    pairs = total(lambda source: source.pairs)
+    plain = total(lambda source: source.images_to_encode)
+    captions = total(lambda source: source.captions_to_encode)
+    return Workload(pairs, plain + spec.views * pairs, captions)
 
 
 def total_flops(work: Workload, costs: Costs) -> float | None:
@@ -114,13 +116,14 @@ def of_time(
 ) -> Iterator[Finding]:
     """What there is to do, and how long it will take."""
     models = "by each of two models" if spec.reference is not None else "by the model"
-    views = f"{1 + spec.views} views of each image" if spec.views else "one view of each image"
+    views = f"1 + {spec.views} views" if spec.views else "one view"
     total = total_flops(work, costs)
     operations = f": {flops(total)}" if total is not None else ""
     yield Finding(
         "time",
         "ok",
-        f"{work.pairs:,} pairs, {views}, {work.captions:,} captions, encoded {models}{operations}.",
+        f"{work.pairs:,} pairs: {work.images:,} images ({views}) and {work.captions:,} captions to encode"
+        f" {models}{operations}.",
     )
     if estimate is None:
         yield Finding("time", "warning", "how long that takes can't be said here.")
@@ -130,8 +133,8 @@ def of_time(
         case "earlier runs":
             rest = estimate.rest_seconds or 0.0
             of = "an earlier run" if estimate.runs == 1 else f"{estimate.runs} earlier runs"
-            words = f"about {duration(seconds)} of encoding and {duration(rest)} of the rest, going by {of}"
-            yield Finding("time", "ok", f"{words} of this architecture on such a device.")
+            words = f"about {duration(seconds)} of encoding and {duration(rest)} of attacks and evidence"
+            yield Finding("time", "ok", f"{words}, going by {of} of this architecture on such a device.")
         case "measured":
             words = f"about {duration(seconds)} of encoding, timed with {costs.pairs_timed} pairs on this CPU"
             yield Finding("time", "ok", f"{words}; attacks and evidence come on top.")

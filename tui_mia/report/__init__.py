@@ -7,13 +7,12 @@ decoded and encoded anew. What may not enter: the model, the engine, a network.
 
 from tui_mia.report.contents import Include, Report
 from tui_mia.report.gather import gather
-from tui_mia.report.write import Format, ReportError, format_of, rendered, write_report
+from tui_mia.report.write import Format, format_of, rendered, write_report
 
 __all__ = [
     "Format",
     "Include",
     "Report",
-    "ReportError",
     "format_of",
     "gather",
     "rendered",

@@ -45,7 +45,7 @@ def check_groups(checks: Sequence[CheckRow]) -> list[CheckGroup]:
             _OTHERS,
         )
         members.setdefault(group, []).append(check)
-    order = [*((title, question) for title, question, _ in _GROUPS), _OTHERS]
+    order = [*(group[:2] for group in _GROUPS), _OTHERS]
     groups = [
         CheckGroup(*group, sorted(members[group], key=_severity)) for group in order if group in members
     ]

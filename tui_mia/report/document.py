@@ -23,7 +23,7 @@ def json_report(report: Report) -> str:
 def document(report: Report) -> dict[str, Any]:
     """That of `tui-mia run --json`, and all else that the report tells, but no picture."""
     summary, run = report.summary, report.summary.run
-    said = headline(summary)
+    said = headline(report)
     times = {"created_at": run.created_at, "started_at": run.started_at, "finished_at": run.finished_at}
     return {
         "report": {

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from tui_mia import __version__
 from tui_mia.display.words import duration, short_model
-from tui_mia.report.contents import Report
+from tui_mia.report.contents import ExposedSample, Report
+from tui_mia.report.figure_tables import number
 
 Facts = list[tuple[str, str]]
 
@@ -55,7 +56,7 @@ def run_facts(report: Report) -> Facts:
         ("finished", _time(run.finished_at)),
         ("took", ", ".join(f"{phase} {duration(seconds)}" for phase, seconds in run.seconds.items())),
         ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
-        ("database", str(report.summary.database)),
+        ("database", str(report.summary.database.resolve())),
         ("run directory", run.run_directory),
         ("report", f"by tui-mia {__version__}, {_time(report.made_at)}"),
     )
@@ -67,14 +68,14 @@ def fit_facts(report: Report) -> list[tuple[str, str]]:
     for attack, figures in report.summary.attacks.items():
         if figures.facts:
             words = ", ".join(
-                f"{name.replace('_', ' ')} {value:,.4g}" for name, value in figures.facts.items()
+                f"{name.replace('_', ' ')} {value:,.6g}" for name, value in figures.facts.items()
             )
             shared.setdefault(words, []).append(attack)
     return [(", ".join(attacks), words) for words, attacks in shared.items()]
 
 
 def rejected(report: Report) -> tuple[list[tuple[str, str, str]], int]:
-    """How many pairs were left out, of which pool and why, the most common first; and how many for other reasons."""
+    """How many pairs of which pool were left out and why, the most common first; and how many otherwise."""
     reasons = report.summary.reject_reasons
     listed = [(f"{found.count:,}", found.pool or "?", found.reason or "?") for found in reasons]
     return listed, report.summary.rejects - sum(found.count for found in reasons)
@@ -83,7 +84,7 @@ def rejected(report: Report) -> tuple[list[tuple[str, str, str]], int]:
 def commands(report: Report) -> list[tuple[str, str]]:
     """Commands, each with what it does."""
     run_id = shlex.quote(report.summary.run.run_id)
-    database = shlex.quote(str(report.summary.database))
+    database = shlex.quote(str(report.summary.database.resolve()))
     return [
         ("tui-mia run audit.toml", "the audit again, from the spec above as audit.toml"),
         (f"tui-mia verify {run_id} --db {database}", "every figure again, from what is stored"),
@@ -91,17 +92,24 @@ def commands(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def label_words(label: bool | None) -> str:
-    """What the pool says of a candidate."""
-    return {True: "labelled as member", False: "labelled as non-member", None: "no label"}[label]
+def sample_words(sample: ExposedSample) -> list[str]:
+    """Where a candidate stands, and what its pool says of it."""
+    labels = {True: "labelled as member", False: "labelled as non-member", None: "no label"}
+    compared = [
+        f"{name} {number(value)}"
+        for name, value in (("p", sample.p_value), ("q", sample.q_value))
+        if value is not None
+    ]
+    place = f"rank {sample.rank:,} of {sample.of:,}"
+    return [*compared, f"score {number(sample.score)}", place, labels[sample.label]]
 
 
 def exposed_words(report: Report) -> str:
     """What the list of samples is, and what it is not."""
     attack = report.decided_by or ""
     order = (
-        f"The candidates that are the least like known non-members by {attack}: the lowest p-values first, of equal"
-        " ones the highest scores."
+        f"The candidates that are the least like known non-members by {attack}: the lowest p-values first,"
+        " of equal ones the highest scores."
         if any(sample.p_value is not None for sample in report.exposed)
         else f"The candidates with the highest scores of {attack}. Nothing says how unusual these scores are."
     )

@@ -9,7 +9,7 @@ from tui_mia.report.contents import Report
 from tui_mia.store import AttackFigures, Figure
 
 _RATES = {"0.1": "10 %", "0.01": "1 %", "0.001": "0.1 %"}
-NONE = "–"
+NONE = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,9 @@ def _group(attacks: dict[str, AttackFigures]) -> FigureTable:
         ],
         [
             "AUC: the chance that a random candidate scores above a random known non-member; 0.5 is a coin.",
-            "The share is a lower 95 % bound: at least as much of the candidates stands out. Survivors are candidates"
-            " that stand out by themselves, after the correction for their number (Benjamini-Hochberg).",
+            "The share is a lower 95 % bound: at least as much of the candidates stands out. Survivors are"
+            " candidates that stand out by themselves, after the correction for their number"
+            " (Benjamini-Hochberg).",
             *_comparison_notes(attacks),
         ],
     )
@@ -100,8 +101,8 @@ def _low_rates(attacks: dict[str, AttackFigures]) -> FigureTable:
         attacks,
         [_figure(f"TPR at {words} FPR", f"tpr_at_fpr_{rate}") for rate, words in _RATES.items()],
         [
-            "TPR at FPR: the share of members above a threshold that this share of the non-members passes. A dash:"
-            " fewer than ten false positives are expected there, so the set is too small to say."
+            "TPR at FPR: the share of members above a threshold that this share of the non-members passes."
+            " A dash: fewer than ten false positives are expected there, so the set is too small to say."
         ],
     )
 
@@ -120,8 +121,9 @@ def _thresholds(attacks: dict[str, AttackFigures]) -> FigureTable | None:
         attacks,
         columns,
         [
-            "What one gets who has no labels: candidates with a p-value this low are called. The FPR is the share of"
-            " labelled non-members called so; far above p, the known non-members are of another kind."
+            "What one gets who has no labels: candidates with a p-value this low are called. The FPR is the"
+            " share of labelled non-members called so; far above p, the known non-members are of another"
+            " kind."
         ],
     )
 
@@ -153,11 +155,11 @@ def _comparisons(attacks: dict[str, AttackFigures]) -> Iterator[_Column]:
 
 
 def _comparison_notes(attacks: dict[str, AttackFigures]) -> Iterator[str]:
-    yield "Beneath each figure its 95 % interval."
+    yield "With each figure its 95 % interval."
     if _any_has(attacks, "auc_adjusted"):
         yield "Adjusted: only samples that the blind baselines take for alike are compared."
     if _any_has(attacks, "auc_above_blind"):
-        yield "Above the best blind baseline: the AUC minus that of a classifier that never saw the model, paired."
+        yield "Above the best blind baseline: minus the AUC of a classifier that never saw the model, paired."
     if _any_has(attacks, "auc_above_reference"):
         yield "Above the reference: the AUC minus that of the same attack on the reference model, paired."
 

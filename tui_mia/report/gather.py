@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from tui_mia.store import (
 )
 from tui_mia.store.pool_rows import read_pools
 
-BINS: Final = 40
+MOST_BINS: Final = 40
 # Beyond this the thin tails are left out of a histogram: its middle would be a few bins.
 _TAILS_TOO_LONG: Final = 1.5
 
@@ -56,10 +57,12 @@ def _curves(summary: RunSummary, attacks: list[str]) -> list[RocCurve]:
 
 
 def _histogram(summary: RunSummary, attack: str) -> ScoreHistogram | None:
-    found = score_histogram(summary.database, summary.run.run_id, attack, BINS)
+    # Rice's rule: a small set in many bins is all gaps.
+    bins = min(MOST_BINS, math.ceil(2 * sum(summary.samples.values()) ** (1 / 3)))
+    found = score_histogram(summary.database, summary.run.run_id, attack, bins)
     if found is None:
         return None
     low, high = found.middle
     if float(found.edges[-1]) - float(found.edges[0]) <= _TAILS_TOO_LONG * (high - low):
         return found
-    return score_histogram(summary.database, summary.run.run_id, attack, BINS, low, high)
+    return score_histogram(summary.database, summary.run.run_id, attack, bins, low, high)

@@ -19,7 +19,7 @@ from tui_mia.report.charts.intervals import mark_swatch
 from tui_mia.report.charts.svg import line_class
 from tui_mia.report.check_groups import check_groups, is_amiss
 from tui_mia.report.contents import NoThumbnail, Report
-from tui_mia.report.figure_tables import NONE, figure_tables, number
+from tui_mia.report.figure_tables import figure_tables
 from tui_mia.report.limits import limits
 from tui_mia.report.meaning import headline
 from tui_mia.store import CheckRow
@@ -33,7 +33,7 @@ _CHECK_SIGNS: Final = {"ok": "✓", "note": "•"}
 def html_report(report: Report) -> str:
     """The document. Whatever is from outside is escaped, with its control characters shown."""
     style = files("tui_mia.report").joinpath("page.css").read_text(encoding="utf-8")
-    said = headline(report.summary)
+    said = headline(report)
     return (
         _environment()
         .get_template("page.html")
@@ -46,7 +46,6 @@ def html_report(report: Report) -> str:
             headline=said,
             tone_sign=_TONE_SIGNS[said.tone],
             tables=figure_tables(report),
-            none=NONE,
             intervals=_intervals(report),
             interval_kinds=[(kind, mark_swatch(kind)) for kind in ("attack", "blind", "reference")],
             roc=roc_chart(report.curves) if report.curves else None,
@@ -73,7 +72,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"lines": _lines, "short": _short, "number": number, "check_sign": _check_sign}
+    environment.filters |= {"lines": _lines, "short": _short, "check_sign": _check_sign}
     return environment
 
 
@@ -116,11 +115,11 @@ def _intervals(report: Report) -> tuple[Markup, set[str]] | None:
     for name, check in report.summary.blind.items():
         if check.value is not None:
             rows.append(IntervalRow(name, check.value, check.low, check.high, "blind"))
-    for check in report.summary.checks:
-        if check.check == "reference" and check.value is not None:
-            rows.append(
-                IntervalRow(check.attack or "reference", check.value, check.low, check.high, "reference")
-            )
+    rows += [
+        IntervalRow(check.attack or "reference", check.value, check.low, check.high, "reference")
+        for check in report.summary.checks
+        if check.check == "reference" and check.value is not None
+    ]
     return interval_chart(rows, report.decided_by), {row.kind for row in rows}
 
 

@@ -14,12 +14,13 @@ from tui_mia.clean import printable
 from tui_mia.report import facts
 from tui_mia.report.check_groups import check_groups
 from tui_mia.report.contents import ExposedSample, Report
-from tui_mia.report.figure_tables import FigureTable, figure_tables, number
+from tui_mia.report.figure_tables import FigureTable, figure_tables
 from tui_mia.report.limits import limits
 from tui_mia.report.meaning import headline
 
 LONGEST_CAPTION: Final = 300
-_MARKUP: Final = re.compile(r"([\\`*_\[\]<>#|~!&$])")
+# An underscore within a word is none.
+_MARKUP: Final = re.compile(r"([\\`*\[\]<>#|~!&$]|(?<!\w)_|_(?!\w))")
 
 
 def markdown_report(report: Report) -> str:
@@ -45,7 +46,7 @@ def code(text: str, longest: int = LONGEST_CAPTION) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    said = headline(report.summary)
+    said = headline(report)
     yield from (f"# {plain(facts.title(report))}", "", plain(facts.subtitle(report)), "")
     yield from (f"## Verdict: {plain(said.outcome)}", "")
     yield from _list(said.reasons)
@@ -116,12 +117,8 @@ def _checks(report: Report) -> Iterator[str]:
 
 
 def _sample(sample: ExposedSample) -> str:
-    said = [
-        f"p {number(sample.p_value)}, q {number(sample.q_value)}, score {number(sample.score)},"
-        f" rank {sample.rank:,} of {sample.of:,}, {facts.label_words(sample.label)},"
-        f" key {code(sample.key, 120)}"
-    ]
-    return ": ".join(said + ([code(sample.caption)] if sample.caption is not None else []))
+    said = ", ".join([*facts.sample_words(sample), f"key {code(sample.key, 120)}"])
+    return said if sample.caption is None else f"{said}: {code(sample.caption)}"
 
 
 def _audited(report: Report) -> Iterator[str]:

@@ -24,23 +24,23 @@ LARGEST_ASPECT_RATIO: Final = 100
 _NOT_DECODED: Final = {"EPS", "WMF"}
 _JPEG_QUALITY: Final = 82
 _LONGEST_SEARCH_SECONDS: Final = 60.0
+_GIVEN_UP: Final = NoThumbnail("the search for pictures took too long and was given up")
 
 
 class PictureFinder:
     """Finds the pictures of candidates in the files of their pool; gives up when it has taken too long."""
 
-    def __init__(
-        self, spec: AuditSpec | None, longest_search_seconds: float = _LONGEST_SEARCH_SECONDS
-    ) -> None:
+    def __init__(self, spec: AuditSpec | None, longest_seconds: float = _LONGEST_SEARCH_SECONDS) -> None:
         self._spec = spec
-        self._until = time.monotonic() + longest_search_seconds
+        self._until = time.monotonic() + longest_seconds
 
     def of(self, detail: SampleDetail) -> Thumbnail | NoThumbnail:
         """The thumbnail of a candidate if the very picture that the run saw is still there."""
+        if self._is_late():
+            return _GIVEN_UP
         # Without a readable spec, columns and extensions have their default names.
-        pool = (
-            self._spec.pools.candidates if self._spec is not None else PoolSpec(source=[detail.source or "."])
-        )
+        by_default = PoolSpec(source=[detail.source or "."])
+        pool = self._spec.pools.candidates if self._spec is not None else by_default
         try:
             image_bytes = find_image(
                 pool,
@@ -49,13 +49,16 @@ class PictureFinder:
                 detail.row.key,
                 detail.row.sample_id,
                 metadata=detail.metadata,
-                cancelled=lambda: time.monotonic() > self._until,
+                cancelled=self._is_late,
             )
         except PoolError as error:
             return NoThumbnail(str(error))
         except SearchCancelled:
-            return NoThumbnail("the search for pictures took too long and was given up")
+            return _GIVEN_UP
         return thumbnail(image_bytes)
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._until
 
 
 def thumbnail(image_bytes: bytes, side: int = LARGEST_SIDE) -> Thumbnail | NoThumbnail:
@@ -74,10 +77,10 @@ def thumbnail(image_bytes: bytes, side: int = LARGEST_SIDE) -> Thumbnail | NoThu
 def _shrunk(image_bytes: bytes, side: int) -> Thumbnail | NoThumbnail:
     with Image.open(io.BytesIO(image_bytes)) as image:
         width, height = image.size
-        if width * height > LARGEST_IMAGE_PIXELS or max(width, height) > LARGEST_ASPECT_RATIO * min(
-            width, height
-        ):
+        if width * height > LARGEST_IMAGE_PIXELS:
             return NoThumbnail(f"the picture has {width:,} x {height:,} pixels, too many to be shown")
+        if max(width, height) > LARGEST_ASPECT_RATIO * min(width, height):
+            return NoThumbnail(f"the picture of {width:,} x {height:,} pixels is too thin to be shown")
         if image.format in _NOT_DECODED:
             return NoThumbnail(f"the picture is {image.format}, which is drawn, not decoded")
         # A JPEG need not be decoded at its full size to be shown at a small one.

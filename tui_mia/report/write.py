@@ -12,11 +12,8 @@ from tui_mia.report.contents import Report
 from tui_mia.report.document import json_report
 from tui_mia.report.html import html_report
 from tui_mia.report.markdown import markdown_report
+from tui_mia.store import ExportError
 from tui_mia.store.files import appearing
-
-
-class ReportError(ValueError):
-    """The report can't be made as asked."""
 
 
 class Format(StrEnum):
@@ -34,12 +31,12 @@ _RENDERED: Final[dict[Format, Callable[[Report], str]]] = {
 
 
 def format_of(output: Path | None) -> Format:
-    """The format that a file's name asks for; HTML without a file. Raises `ReportError`."""
+    """The format that a file's name asks for; HTML without a file. Raises `ExportError`."""
     if output is None:
         return Format.HTML
     found = _SUFFIXES.get(output.suffix.lower())
     if found is None:
-        raise ReportError(f"{output}: name a file that ends in .html, .md or .json, or choose with --format")
+        raise ExportError(f"{output}: name a file that ends in .html, .md or .json, or choose with --format")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -40,8 +40,15 @@ class FoundRun:
         return self.finished is not None and self.landed != str(self.finished.ended_at)
 
 
-def scan(folder: Path, before: Mapping[str, FoundRun] | None = None) -> dict[str, FoundRun]:
-    """The runs in a folder by id; `before` is what the last look found, to save reading it again."""
+def scan(
+    folder: Path,
+    before: Mapping[str, FoundRun] | None = None,
+    tell: Callable[[str], None] = lambda problem: None,
+) -> dict[str, FoundRun]:
+    """The runs in a folder by id; `before` is what the last look found, to save reading it again.
+
+    A run that can't be looked at is left out, and why is told; the others are seen all the same.
+    """
     found: dict[str, FoundRun] = {}
     try:
         with os.scandir(folder) as entries:
@@ -49,7 +56,11 @@ def scan(folder: Path, before: Mapping[str, FoundRun] | None = None) -> dict[str
     except OSError:  # no run was ever started, or its last one was deleted with the folder
         return found
     for name in sorted(names):
-        run = look(RunDirectory(folder / name), (before or {}).get(name))
+        try:
+            run = look(RunDirectory(folder / name), (before or {}).get(name))
+        except OSError as error:
+            tell(f"run {name} can't be looked at: {error}")
+            continue
         if run is not None:
             found[name] = run
     return found

@@ -9,10 +9,12 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from tui_mia.report.charts.svg import WIDTH, Scale, chart, line, path, text, ticks
+from tui_mia.report.charts.svg import Scale, chart, line, path, text, ticks
 from tui_mia.store import ScoreHistogram
 
-_HEIGHT: Final = 170
+# Smaller than the others: there is one for each attack.
+_WIDTH: Final = 300
+_HEIGHT: Final = 160
 _LEFT, _RIGHT, _TOP, _BOTTOM = 12, 12, 18, 26
 # What those in question are drawn under, so that the others are outlines over it.
 _FILLED: Final = ("members", "candidates")
@@ -23,7 +25,7 @@ def histogram_chart(histogram: ScoreHistogram) -> Markup:
     shares = {group: counts / max(1, histogram.totals[group]) for group, counts in histogram.counts.items()}
     highest = max((float(share.max(initial=0.0)) for share in shares.values()), default=0.0) or 1.0
     low, high = float(histogram.edges[0]), float(histogram.edges[-1])
-    across = Scale(low, high, _LEFT, WIDTH - _RIGHT)
+    across = Scale(low, high, _LEFT, _WIDTH - _RIGHT)
     up = Scale(0.0, highest, _HEIGHT - _BOTTOM, _TOP)
     sizes = ", ".join(f"{total:,} {group}" for group, total in histogram.totals.items())
     return chart(
@@ -37,6 +39,7 @@ def histogram_chart(histogram: ScoreHistogram) -> Markup:
                 for part in _outline(group, histogram.edges, share, across, up)
             ),
         ],
+        _WIDTH,
     )
 
 
@@ -69,7 +72,7 @@ def _axis(across: Scale, up: Scale, highest: float) -> Iterator[Markup]:
     for value in ticks(across.low, across.high):
         x = across(value)
         yield line(x, up(0.0), x, up(0.0) + 4, "axis")
-        anchor = "start" if x < 24 else "end" if x > WIDTH - 24 else "middle"
+        anchor = "start" if x < 24 else "end" if x > _WIDTH - 24 else "middle"
         yield text(x, up(0.0) + 16, f"{value:.4g}" if abs(value) > 1e-12 else "0", anchor=anchor)
-    yield line(across.start, up(highest), across.start + 6, up(highest), "axis")
-    yield text(across.start + 9, up(highest) + 4, f"{highest:.2g} of the group in a bin", anchor="start")
+    yield line(across.start, up(highest), across.stop, up(highest), "grid")
+    yield text(across.start, up(highest) - 5, f"{highest:.2g} of a group in one bin", anchor="start")

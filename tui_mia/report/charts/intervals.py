@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -13,7 +14,6 @@ from tui_mia.report.charts.svg import WIDTH, Scale, chart, element, line, text, 
 _ROW: Final = 20
 _LEFT, _RIGHT, _TOP, _BOTTOM = 128, 14, 8, 36
 _LONGEST_NAME: Final = 20
-_NARROWEST: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class IntervalRow:
 def interval_chart(rows: Sequence[IntervalRow], main: str | None = None) -> Markup:
     """A line for each row over one axis, with chance at 0.5; the attack called `main` stands out."""
     ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None] + [0.5]
-    low, high = min(ends) - 0.02, max(ends) + 0.02
-    spare = max(0.0, _NARROWEST - (high - low)) / 2
-    across = Scale(max(0.0, low - spare), min(1.0, high + spare), _LEFT, WIDTH - _RIGHT)
+    # To the next tenth, so that both ends of the axis have a label.
+    low, high = math.floor(min(ends) * 10) / 10, math.ceil(max(ends) * 10) / 10
+    across = Scale(max(0.0, min(low, 0.4)), min(1.0, max(high, 0.6)), _LEFT, WIDTH - _RIGHT)
     height = _TOP + _ROW * len(rows) + _BOTTOM
     title = "AUC of " + ", ".join(f"{row.name} {row.value:.3f}" for row in rows)
     return chart(
@@ -54,11 +54,11 @@ def interval_chart(rows: Sequence[IntervalRow], main: str | None = None) -> Mark
 def mark(kind: Literal["attack", "blind", "reference"], x: float, y: float) -> Markup:
     """A disc, a diamond or a square."""
     if kind == "attack":
-        return element("circle", cx=x, cy=y, r=4.5, class_="mark mark-attack")
+        return element("circle", cx=x, cy=y, r=3.5, class_="mark mark-attack")
     if kind == "blind":
-        corners = f"{x:.1f},{y - 5.5:.1f} {x + 5.5:.1f},{y:.1f} {x:.1f},{y + 5.5:.1f} {x - 5.5:.1f},{y:.1f}"
+        corners = f"{x:.1f},{y - 4.5:.1f} {x + 4.5:.1f},{y:.1f} {x:.1f},{y + 4.5:.1f} {x - 4.5:.1f},{y:.1f}"
         return element("polygon", points=corners, class_="mark mark-blind")
-    return element("rect", x=x - 4, y=y - 4, width=8, height=8, class_="mark mark-reference")
+    return element("rect", x=x - 3.2, y=y - 3.2, width=6.4, height=6.4, class_="mark mark-reference")
 
 
 def mark_swatch(kind: Literal["attack", "blind", "reference"]) -> Markup:
@@ -77,11 +77,13 @@ def _row(row: IntervalRow, across: Scale, y: float, is_main: bool) -> Iterator[M
     yield text(_LEFT - 8, y + 4, short, "label label-main" if is_main else "label", "end")
     if row.low is not None and row.high is not None:
         yield line(across(row.low), y, across(row.high), y, f"whisker whisker-{row.kind}")
+        for end in (row.low, row.high):
+            yield line(across(end), y - 5, across(end), y + 5, f"cap whisker-{row.kind}")
     yield mark(row.kind, across(row.value), y)
 
 
 def _axis(across: Scale, bottom: float) -> Iterator[Markup]:
-    for value in ticks(across.low, across.high):
+    for value in ticks(across.low, across.high, about=6):
         x = across(value)
         yield line(x, _TOP, x, bottom, "grid")
         yield text(x, bottom + 14, f"{value:.2f}".rstrip("0").rstrip(".") or "0")

@@ -87,7 +87,7 @@ def _below_resolution(across: Scale, up: Scale, resolution: float) -> Iterator[M
     if right - left > _LABEL_UNITS:
         yield text(right - 4, up(1.0) - 6, "← below resolution", "label", "end")
     else:
-        yield text(left, up(1.0) - 6, "▒ below resolution", "label", "start")
+        yield text(left, up(1.0) - 6, "below resolution", "label", "start")
 
 
 def _axes(across: Scale, up: Scale, lowest: float) -> Iterator[Markup]:

@@ -18,7 +18,7 @@ LINE_STYLES: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From values between `low` and `high` to places between `start` and `stop`; others are put at the ends."""
+    """From values of `low` to `high` to places from `start` to `stop`; others are put at the ends."""
 
     low: float
     high: float
@@ -43,14 +43,14 @@ def element(name: str, content: str | Markup = "", **attributes: object) -> Mark
     return Markup("<{}{}>{}</{}>").format(Markup(name), written, text, Markup(name))
 
 
-def chart(title: str, height: float, parts: Iterable[Markup]) -> Markup:
+def chart(title: str, height: float, parts: Iterable[Markup], width: float = WIDTH) -> Markup:
     """A chart with a title for those who can't see it."""
     inside = Markup("").join([element("title", title), *parts])
     return element(
         "svg",
         inside,
         class_="chart",
-        viewBox=f"0 0 {WIDTH} {height:g}",
+        viewBox=f"0 0 {width:g} {height:g}",
         role="img",
         xmlns="http://www.w3.org/2000/svg",
         aria_label=printable(title),

@@ -21,7 +21,8 @@ MODELS = {"ViT-B-32": ["laion2b_s34b_b79k", "openai"], "ViT-L-14": ["openai"], "
 def offered(tmp_path: Path) -> Offered:
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     (tmp_path / "weights.pt").touch()
-    completer = Completer(tmp_path, "a.duckdb", lambda: MODELS, {"model": "ViT-B-32", "reference": "ViT-L-14"}.__getitem__)
+    chosen = {"model": "ViT-B-32", "reference": "ViT-L-14"}
+    completer = Completer(tmp_path, "a.duckdb", lambda: MODELS, chosen.__getitem__)
 
     async def offer(key: str, typed: str) -> list[str]:
         complete = completer.of(FIELDS[key])

@@ -19,11 +19,11 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from tui_mia.runs.tables import TABLES
-from tui_mia.store import RunRow, ingest
+from tui_mia.store import QueryError, RunRow, ingest
 from tui_mia.tui.app import TuiMia
 from tui_mia.tui.dialogs import AskPath, Choose
 from tui_mia.tui.panes.sql import answer
-from tui_mia.tui.panes.sql.answer import MOST_ROWS, as_cell, as_text, ask
+from tui_mia.tui.panes.sql.answer import MOST_ROWS, as_cell, as_text, ask, in_words
 from tui_mia.tui.panes.sql.examples import EXAMPLES
 from tui_mia.tui.panes.sql.pane import SqlPane, identifier
 from tui_mia.tui.panes.sql.query_table import QueryTable
@@ -481,3 +481,14 @@ def test_names_that_are_no_words_are_quoted() -> None:
         '"a""b"',
         '"check-1"',
     ]
+
+
+def test_a_query_too_large_for_the_app_is_sent_to_the_command_line() -> None:
+    told = in_words(
+        QueryError("Out of Memory Error: no block (47.9 MiB/48.0 MiB used)\n\nPossible solutions")
+    )
+    assert told.splitlines() == [
+        "Out of Memory Error: no block (47.9 MiB/48.0 MiB used)",
+        "The app gives its queries little memory; `tui-mia query` has no such limit.",
+    ]
+    assert in_words(QueryError("Parser Error: a\nb")) == "Parser Error: a\nb"

@@ -14,7 +14,7 @@ import pyarrow as pa
 from rich.cells import cell_len
 
 from tui_mia.clean import printable
-from tui_mia.store import query
+from tui_mia.store import StoreError, query
 from tui_mia.store.source import QueryHandle
 
 MOST_ROWS: Final = 10_000
@@ -76,6 +76,15 @@ def ask(database: Path, sql: str, handle: QueryHandle, most_rows: int = MOST_ROW
             shown[index] = [cell and cell.rjust(widths[index]) for cell in shown[index]]
     table = pa.table({str(index): pa.array(cells, pa.string()) for index, cells in enumerate(shown)})
     return Answer(columns, rows, has_more, table, widths, seconds)
+
+
+def in_words(error: StoreError) -> str:
+    """What went wrong; of what DuckDB advises where memory is short, what can be done here."""
+    text = str(error)
+    if "Out of Memory Error" not in text:
+        return text
+    first, *_ = text.splitlines()
+    return f"{first}\nThe app gives its queries little memory; `tui-mia query` has no such limit."
 
 
 def as_cell(value: object) -> str | None:

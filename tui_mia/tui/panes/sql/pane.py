@@ -25,7 +25,7 @@ from tui_mia.store.source import QueryHandle
 from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import AskPath, Choose, shown
 from tui_mia.tui.pane import Pane
-from tui_mia.tui.panes.sql.answer import MOST_ROWS, WAIT_SECONDS, Answer, as_text, ask, counted
+from tui_mia.tui.panes.sql.answer import MOST_ROWS, WAIT_SECONDS, Answer, as_text, ask, counted, in_words
 from tui_mia.tui.panes.sql.examples import EXAMPLES
 from tui_mia.tui.panes.sql.query_table import QueryTable
 from tui_mia.tui.panes.sql.reader import Reader
@@ -172,7 +172,7 @@ full, and `y` copies it.
         except Interrupted:
             self._tell(f"interrupted after {time.perf_counter() - started:.1f} s")
         except StoreError as error:
-            self._tell(str(error), is_problem=True)
+            self._tell(in_words(error), is_problem=True)
         except Exception as error:
             self.tui.say(f"the query failed: {type(error).__name__}: {error}", "error")
             self._tell(f"{type(error).__name__}: {error}", is_problem=True)

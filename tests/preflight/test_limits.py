@@ -1,0 +1,50 @@
+"""What a check says in advance is what the engine holds itself to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tui_mia import audit
+from tui_mia.attacks import loss, scoring, wsa
+from tui_mia.encoder import images, schedule
+from tui_mia.evidence import roc
+from tui_mia.preflight import limits
+from tui_mia.preflight.headers import image_problem
+
+
+def test_the_limits_are_those_of_the_engine() -> None:
+    assert audit.BATCH_SIZE == limits.BATCH_SIZE
+    assert schedule.PART_ENTRIES == limits.PART_ENTRIES
+    assert images.LARGEST_IMAGE_PIXELS == limits.LARGEST_IMAGE_PIXELS
+    assert images.LARGEST_ASPECT_RATIO == limits.LARGEST_ASPECT_RATIO
+    assert frozenset(images._NOT_DECODED) == limits.NOT_DECODED
+    assert scoring.FOLDS == limits.FOLDS
+    assert scoring.BLOCK == limits.BLOCK
+    assert wsa.SMALLEST_CLASS == limits.SMALLEST_CLASS
+    assert wsa.LARGEST_CLASS == limits.LARGEST_CLASS
+    assert loss.BANK_SIZE == limits.BANK_SIZE
+    assert roc.FPR_POINTS == limits.FPR_POINTS
+    assert roc.FEWEST_FALSE_POSITIVES == limits.FEWEST_FALSE_POSITIVES
+
+
+@pytest.mark.parametrize("size", [(48, 40), (1, 101), (1, 100), (3, 301)])
+@pytest.mark.parametrize("image_format", ["PNG", "EPS", "JPEG"])
+def test_an_image_is_rejected_in_the_words_of_the_encoder(
+    image_bytes: Callable[..., bytes], size: tuple[int, int], image_format: str
+) -> None:
+    content = image_bytes(1, size, image_format=image_format)
+    decoded = images.decode(content, lambda image: image)  # type: ignore[arg-type, return-value]
+    assert image_problem(content) == (decoded if isinstance(decoded, str) else None)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff" * 9])
+def test_hostile_bytes_are_rejected_in_the_words_of_the_encoder_or_left_to_it(content: bytes) -> None:
+    decoded = images.decode(content, lambda image: image)  # type: ignore[arg-type, return-value]
+    assert isinstance(decoded, str)
+    assert image_problem(content) in (decoded, None)
+
+
+def test_what_only_decoding_can_tell_is_left_to_it(image_bytes: Callable[..., bytes]) -> None:
+    assert image_problem(image_bytes()[:200]) is None
