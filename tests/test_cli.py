@@ -55,7 +55,10 @@ def test_run_json_prints_one_document_and_nothing_else(finished_run: Any) -> Non
         "samples",
         "rejects",
         "seconds",
+        "verdict",
         "attacks",
+        "blind",
+        "checks",
         "skipped",
         "error",
     }
@@ -71,12 +74,16 @@ def test_run_json_prints_one_document_and_nothing_else(finished_run: Any) -> Non
         "encode",
         "sort",
         "attack",
+        "check",
         "judge",
-        "save",
     }
+    assert document["verdict"].keys() == {"outcome", "reasons"}
     for figures in document["attacks"].values():
-        assert figures.keys() == {"auc", "balanced_accuracy", "tpr_at_fpr", "facts"}
+        assert {"auc", "interval", "adjusted_auc", "balanced_accuracy", "facts", "verdict"} <= figures.keys()
         assert figures["tpr_at_fpr"].keys() == {"0.1", "0.01", "0.001"}
+    for found in document["blind"].values():
+        assert found.keys() == {"auc", "interval"}
+        assert found["interval"][0] <= found["auc"] <= found["interval"][1]
     assert finished_run.completed.stderr == ""
 
 

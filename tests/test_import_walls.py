@@ -33,7 +33,8 @@ def test_help_loads_neither_the_engine_nor_the_database_nor_the_spec() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["spec", "runs", "store", "landing", "board", "display", "headless", "demo", "preflight"]
+    "module",
+    ["spec", "runs", "store", "landing", "board", "display", "headless", "demo", "preflight", "report"],
 )
 def test_what_front_ends_use_never_loads_the_engine(module: str) -> None:
     assert not loaded_by(f"import tui_mia.{module}") & HEAVY

@@ -169,8 +169,8 @@ def test_a_command_line_says_no_more_than_it_must(folder: Path) -> None:
     assert command_line(check_document(document, folder, "document")) == [
         "tui-mia", "run", "--model", "ViT-B-32", "--pretrained", "laion2b",
         "--candidates", f"{folder}/a.csv", "--set", "pools.candidates.limit=70",
-        "--set", f"pools.bank.source={folder}/a.csv", "--set", "reference.architecture=ViT-L-14",
-        "--set", "reference.pretrained=openai", "--db", "/audits.duckdb",
+        "--set", f"pools.bank.source={folder}/a.csv", "--reference", "ViT-L-14",
+        "--reference-pretrained", "openai", "--db", "/audits.duckdb",
         "--attacks", "csa,aea,wsa", "--set", "attacks.wsa.lambda=1.5",
     ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tui_mia.runs import RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.directory import replace_with_text, runs_folder
 from tui_mia.runs.scan import scan
+from tui_mia.spec import ModelSpec
 from tui_mia.store import (
     DatabaseLocked,
     DatabaseMissing,
@@ -101,6 +102,8 @@ def _run_row(directory: RunDirectory) -> RunRow:
         weights_sha256=loaded.weights_sha256 if loaded else None,
         preprocess_sha256=loaded.preprocess_sha256 if loaded else None,
         tokenizer_sha256=loaded.tokenizer_sha256 if loaded else None,
+        reference=_name(spec.reference_model),
+        reference_weights_sha256=state.reference.weights_sha256 if state.reference else None,
         spec=directory.spec_path.read_text(encoding="utf-8"),
         versions=started.versions if started else {},
         seconds=state.finished.seconds,
@@ -108,3 +111,10 @@ def _run_row(directory: RunDirectory) -> RunRow:
         error=state.finished.error,
         run_directory=str(directory.path),
     )
+
+
+def _name(reference: ModelSpec | None) -> str | None:
+    """A reference as one would name it: its architecture, and its weights if they are apart."""
+    if reference is None:
+        return None
+    return " ".join(name for name in (reference.architecture, reference.pretrained) if name)

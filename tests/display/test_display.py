@@ -16,7 +16,7 @@ from tui_mia.display import choose_display, print_rows, print_summary
 from tui_mia.display.data import write_csv, write_json
 from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
 from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, ReferenceLoaded, Skipped, Started
-from tui_mia.store import AttackFigures, RunRow, RunSummary
+from tui_mia.store import AttackFigures, Figure, RunRow, RunSummary
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]not bold[/] :smile: \u202eback\r\nnext"
 
@@ -206,12 +206,14 @@ def test_rows_with_more_columns_than_fit_are_told_a_line_a_value(
 def test_without_labels_low_p_values_are_counted_beside_what_chance_would_give(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = AttackFigures(compared=200, low_p_values={"0.05": 44, "0.01": 12})
+    auc = Figure(0.71, 0.64, 0.77, 400)
+    low_p_values = {"0.05": 44, "0.01": 12}
+    found = AttackFigures(compared=200, low_p_values=low_p_values, figures={"group_auc": auc})
     run = RunRow(run_id="r", status="done")
     print_summary(RunSummary(Path("a.duckdb"), run, {"candidates": 200}, 0, [], {"csa": found}))
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["expected", "of", "non-members", "10", "2"] in shown
-    assert ["csa", "44", "12"] in shown
+    assert ["of", "non-members", "0.500", "10", "2"] in shown
+    assert ["csa", "0.710", "0.640-0.770", "44", "12", "-"] in shown
 
 
 def test_scores_that_nothing_can_be_compared_with_are_said_to_be_so(

@@ -19,7 +19,9 @@ def estimate(value: float, error: float = 0.01) -> Estimate:
 MATCHED = Circumstances(
     blind={"captions": estimate(0.5), "all": estimate(0.51)}, shifted=[], adjustable=True, smallest_auc=0.6
 )
-SHIFTED = replace(MATCHED, blind={"captions": estimate(0.7), "all": estimate(0.75)}, shifted=["captions", "all"])
+SHIFTED = replace(
+    MATCHED, blind={"captions": estimate(0.7), "all": estimate(0.75)}, shifted=["captions", "all"]
+)
 BEYOND = replace(SHIFTED, blind={"captions": estimate(0.7), "all": estimate(0.95)}, adjustable=False)
 
 ABOVE = AttackCase(

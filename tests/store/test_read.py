@@ -85,7 +85,7 @@ def test_a_summary_has_the_figures_of_the_run(one_run: Path) -> None:
     ]
     figures = AttackFigures(0.75, 0.7, {"0.1": 0.5, "0.01": 0.25, "0.001": None}, {"lambda": 1.5})
     without_p_values = {
-        attack: replace(found, compared=0, low_p_values={"0.05": 0, "0.01": 0})
+        attack: replace(found, compared=0, low_p_values={"0.05": 0, "0.01": 0}, figures={})
         for attack, found in summary.attacks.items()
     }
     assert without_p_values == {"aea": figures, "csa": figures}
@@ -126,16 +126,27 @@ def test_an_attack_without_figures_is_in_the_summary(
         {"attack": "wsa", "metric": "pseudo_members", "value": 12.0},
     ]
     ingest(database, make_run(), write_tables(scores=scores, metrics=metrics))
-    assert summarise(database, "run-a").attacks == {
-        "csa": AttackFigures(),
-        "wsa": AttackFigures(facts={"pseudo_members": 12.0}),
-    }
+    found = summarise(database, "run-a").attacks
+    assert found["csa"] == AttackFigures()
+    assert (found["wsa"].auc, found["wsa"].tpr_at_fpr["0.1"]) == (None, None)
+    assert found["wsa"].facts == {"pseudo_members": 12.0}
     assert list_runs(database)[0].auc == {}
 
 
 def test_the_json_document_of_a_run(one_run: Path) -> None:
     document = summarise(one_run, "run-a").document()
-    figures = {"auc": 0.75, "balanced_accuracy": 0.7, "tpr_at_fpr": {"0.1": 0.5, "0.01": 0.25, "0.001": None}}
+    figures: dict[str, object] = {
+        "auc": 0.75,
+        "interval": None,
+        "adjusted_auc": None,
+        "adjusted_interval": None,
+        "balanced_accuracy": 0.7,
+        "tpr_at_fpr": {"0.1": 0.5, "0.01": 0.25, "0.001": None},
+        "tpr_intervals": {"0.1": None, "0.01": None, "0.001": None},
+        "figures": {},
+        "verdict": None,
+        "reasons": [],
+    }
     assert document == {
         "run_id": "run-a",
         "status": "done",
@@ -144,6 +155,9 @@ def test_the_json_document_of_a_run(one_run: Path) -> None:
         "samples": {"candidates": 6, "general": 2, "nonmembers": 4},
         "rejects": 3,
         "seconds": {"encode": 2.5},
+        "verdict": None,
+        "blind": {},
+        "checks": [],
         "attacks": {
             "aea": {**figures, "facts": {"lambda": 1.5}},
             "csa": {**figures, "facts": {"lambda": 1.5}},

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from tui_mia.board.errands import Tell
 from tui_mia.board.tended import TendedRun
@@ -19,6 +19,7 @@ from tui_mia.landing import land
 from tui_mia.runs import RunDirectory, RunDirectoryError, Worker
 from tui_mia.store import DatabaseLocked, StoreError
 
+LANDING_PROCESS: Final = "tui_mia.board.landing_process"
 # Short, because the end of the app waits for a thread that waits for the database.
 WAIT_SECONDS = 1.5
 FIRST_PAUSE_SECONDS = 1.0
@@ -116,7 +117,7 @@ async def _land_in_a_process(directory: RunDirectory, database: Path) -> tuple[i
 def _start(directory: RunDirectory, database: Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     what = (str(directory.path), str(database), str(WAIT_SECONDS))
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "tui_mia.board.landing_process", *what],
+        [sys.executable, "-P", "-m", LANDING_PROCESS, *what],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=stderr,

@@ -58,7 +58,7 @@ def _curves(summary: RunSummary, attacks: list[str]) -> list[RocCurve]:
 
 def _histogram(summary: RunSummary, attack: str) -> ScoreHistogram | None:
     # Rice's rule: a small set in many bins is all gaps.
-    bins = min(MOST_BINS, math.ceil(2 * sum(summary.samples.values()) ** (1 / 3)))
+    bins = min(MOST_BINS, max(8, math.ceil(2 * sum(summary.samples.values()) ** (1 / 3))))
     found = score_histogram(summary.database, summary.run.run_id, attack, bins)
     if found is None:
         return None

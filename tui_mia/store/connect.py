@@ -218,7 +218,8 @@ def _open(
 def _holder(error: duckdb.Error) -> tuple[str | None, int | None]:
     """Who holds the file and their process id, if that is what the error is about."""
     text = str(error)
-    if "different configuration than existing connections" in text:
+    # The second is what DuckDB says while a thread beside us is just closing or opening the file.
+    if "different configuration than existing connections" in text or "is already attached by" in text:
         return "this process", os.getpid()
     if "Could not set lock on file" not in text:
         return None, None

@@ -48,6 +48,8 @@ class RunRow:
     weights_sha256: str | None = None
     preprocess_sha256: str | None = None
     tokenizer_sha256: str | None = None
+    reference: str | None = None
+    reference_weights_sha256: str | None = None
     spec: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)

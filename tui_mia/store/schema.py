@@ -23,6 +23,7 @@ TABLES: Final[dict[str, str]] = {
         created_at TIMESTAMPTZ, started_at TIMESTAMPTZ, finished_at TIMESTAMPTZ,
         architecture VARCHAR, pretrained VARCHAR, precision VARCHAR, device VARCHAR,
         weights_sha256 VARCHAR, preprocess_sha256 VARCHAR, tokenizer_sha256 VARCHAR,
+        reference VARCHAR, reference_weights_sha256 VARCHAR,
         spec VARCHAR, versions JSON, seconds JSON, skipped JSON, error VARCHAR, run_directory VARCHAR""",
     "pools": """
         run_id VARCHAR, pool VARCHAR, source VARCHAR, fingerprint VARCHAR,

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import psutil
 
+from tui_mia.board.saving import LANDING_PROCESS
 from tui_mia.store import DatabaseLocked, QueryHandle
 
 SECONDS_BETWEEN_TRIES: Final = 1.0
@@ -39,7 +40,7 @@ async def ask_patiently(
 
 def who_holds_it(locked: DatabaseLocked) -> str:
     """What a user can do about a database that somebody else has."""
-    if locked.pid is not None and _is_ours(locked.pid):
+    if locked.pid is not None and _puts_a_run_in(locked.pid):
         return "The database is being written; the samples are shown as soon as that is done."
     holder = f"process {locked.pid}" if locked.pid else "another process"
     return (
@@ -48,9 +49,9 @@ def who_holds_it(locked: DatabaseLocked) -> str:
     )
 
 
-def _is_ours(pid: int) -> bool:
-    """Whether it is this app that has the database, or a process that it started to write a run."""
+def _puts_a_run_in(pid: int) -> bool:
+    """Whether a process has the database to put a run into it, for this app or another."""
     try:
-        return os.getpid() in (pid, psutil.Process(pid).ppid())
+        return pid == os.getpid() or LANDING_PROCESS in psutil.Process(pid).cmdline()
     except psutil.Error:
         return False
