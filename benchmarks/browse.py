@@ -155,14 +155,26 @@ class App:
             time.sleep(0.005)
 
 
+def title_and_rows(lines: list[str]) -> tuple[str, list[str]]:
+    """What stands above the table's header, which may be more than one line, and the rows below it."""
+    header = next((place for place, line in enumerate(lines[:6]) if re.match(r"\s+#.* caption", line)), 2)
+    return " ".join(line.strip() for line in lines[1:header]), lines[header + 1 : -3]
+
+
 def has_rows(lines: list[str]) -> bool:
     """Whether the table is full of rows, none of which is yet to come."""
-    rows = lines[3:-3]
+    _, rows = title_and_rows(lines)
     return bool(re.match(r"\s+\d+ [MN-]", rows[0])) and not any(row.strip() in ("…", "") for row in rows)
 
 
 def is_settled(lines: list[str]) -> bool:
-    return has_rows(lines) and "sorting" not in lines[1] and "samples" in lines[1]
+    title, _ = title_and_rows(lines)
+    return has_rows(lines) and "sorting" not in title and "samples" in title
+
+
+def is_filtered(lines: list[str]) -> bool:
+    title, rows = title_and_rows(lines)
+    return "filter:" in title and has_rows(lines) and "guitar" in rows[0]
 
 
 def app(app: App, times: int) -> None:
@@ -174,7 +186,7 @@ def app(app: App, times: int) -> None:
     rest = app.process.memory_info().rss
     app.peak_bytes = 0
     app.press("3")
-    _report("Results, opened", app.until(has_rows), app.until(is_settled))
+    _report("Results, opened", (seen := app.until(has_rows)), seen + app.until(is_settled))
     sorted_by = set()
     while (name := _sort_on(app)) not in sorted_by:
         sorted_by.add(name)
@@ -197,10 +209,10 @@ def app(app: App, times: int) -> None:
     app.press("guitar")
     app.until(lambda lines: re.search(r"text +guitar", "\n".join(lines)))
     app.press("Enter")
-    seen = app.until(lambda lines: "filter:" in lines[2] and has_rows(lines[1:]) and "guitar" in lines[4])
-    _report("filter by a text", seen, app.until(lambda lines: "sorting" not in lines[1]))
+    seen = app.until(is_filtered)
+    _report("filter by a text", seen, seen + app.until(is_settled))
     app.press("x")
-    app.until(lambda lines: "filter:" not in lines[2] and is_settled(lines))
+    app.until(lambda lines: "filter:" not in title_and_rows(lines)[0] and is_settled(lines))
     latency(app)
     print(
         f"\nmemory at rest {rest / 1e6:.0f} MB, with the run {app.process.memory_info().rss / 1e6:.0f} MB,",
@@ -218,7 +230,7 @@ def _sort_on(app: App) -> str:
         lambda lines: (
             _by(lines) != _by(before)
             and has_rows(lines)
-            and ("sorting" not in lines[1] or "the first" in lines[1])
+            and ("sorting" not in title_and_rows(lines)[0] or "the first" in title_and_rows(lines)[0])
         )
     )
     seen_in_title = _by(app.lines())
@@ -227,7 +239,7 @@ def _sort_on(app: App) -> str:
 
 
 def _by(lines: list[str]) -> str:
-    found = re.search(r"by (.+?) [▼▲]", lines[1])
+    found = re.search(r"by (.+?) [▼▲]", title_and_rows(lines)[0])
     return found[1] if found else ""
 
 
@@ -236,9 +248,9 @@ def latency(app: App) -> None:
     for name, busy in (("a key, at rest", False), ("a key, while captions are sorted", True)):
         taken = []
         for _ in range(KEYS):
-            if busy and "sorting" not in app.lines()[1]:
+            if busy and "sorting" not in title_and_rows(app.lines())[0]:
                 app.press("S")
-                app.until(lambda lines: "sorting" in lines[1] or is_settled(lines))
+                app.until(lambda lines: "sorting" in title_and_rows(lines)[0] or is_settled(lines))
             before = app.lines()[-2]
             app.press("j" if before.startswith(" 1 of") or len(taken) % 2 == 0 else "k")
             taken.append(app.until(lambda lines, before=before: lines[-2] != before))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -14,7 +15,14 @@ import pytest
 from tui_mia.demo import sample_world
 from tui_mia.store import query
 
+Audit: TypeAlias = Callable[..., dict[str, Any]]
+
+SHIFTED = ("--set", f"pools.candidates.keys={sample_world() / 'shifted' / 'candidates.txt'}")
 ATTACKS = {"csa", "aea", "aea_standardised", "aea_mean", "wsa", "wsa_rich", "loss"}
+
+
+def sample_model(name: str) -> str:
+    return f"local-dir:{sample_world() / 'models' / name}"
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +48,15 @@ def control(database: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def shifted_control(database: Path) -> dict[str, Any]:
-    world = sample_world()
-    keys = f"pools.candidates.keys={world / 'shifted' / 'candidates.txt'}"
-    model = f"local-dir:{world / 'models' / 'control'}"
-    spec = str(world / "audit.toml")
-    return tui_mia("run", spec, "--model", model, "--set", keys, "--attacks", "csa", "--db", str(database))
+def audit(database: Path) -> Audit:
+    """Audits the sample world by the plain similarity, which is quick, with options over its spec."""
+    spec = str(sample_world() / "audit.toml")
+    return lambda *options: tui_mia("run", spec, "--attacks", "csa", "--db", str(database), *options)
+
+
+@pytest.fixture(scope="module")
+def shifted_control(audit: Audit) -> dict[str, Any]:
+    return audit("--model", sample_model("control"), *SHIFTED)
 
 
 def scores(database: Path, run_id: str, attack: str) -> tuple[np.ndarray[Any, Any], ...]:
@@ -119,3 +130,99 @@ def test_shifted_pools_look_like_a_leak_even_to_a_model_that_saw_neither(
         rows = np.concatenate([draw.choice(members, len(members)), draw.choice(nonmembers, len(nonmembers))])
         resampled.append(auc(member[rows], score[rows]))
     assert np.quantile(resampled, 0.025) > 0.5
+
+
+def test_a_model_that_was_trained_on_the_members_is_a_leak(target: dict[str, Any]) -> None:
+    assert target["verdict"]["outcome"] == "leak"
+    assert {found["verdict"] for found in target["attacks"].values()} == {"leak"}
+    assert "not excluded" in " ".join(target["verdict"]["reasons"])
+    low, high = target["attacks"]["csa"]["interval"]
+    assert low < target["attacks"]["csa"]["auc"] < high
+    assert target["blind"].keys() == {
+        "caption_ngrams",
+        "caption_form",
+        "image_form",
+        "image_statistics",
+        "all",
+    }
+    assert all(found["interval"][0] < 0.5 for found in target["blind"].values())
+
+
+def test_a_model_that_saw_no_candidate_is_no_evidence(control: dict[str, Any]) -> None:
+    assert control["verdict"]["outcome"] == "no evidence"
+    assert {found["verdict"] for found in control["attacks"].values()} == {"no evidence"}
+
+
+def test_the_negative_control_of_the_sample_world_finds_no_defect(
+    target: dict[str, Any], control: dict[str, Any]
+) -> None:
+    for document in (target, control):
+        found = [check for check in document["checks"] if check["check"] == "negative_control"]
+        assert {check["attack"] for check in found} == ATTACKS
+        assert {check["outcome"] for check in found} == {"ok"}
+        assert [check["outcome"] for check in document["checks"] if "stability" in check["check"]] == [
+            "ok"
+        ] * 3
+
+
+def test_shifted_pools_are_seen_to_be_shifted(shifted_control: dict[str, Any]) -> None:
+    assert shifted_control["verdict"]["outcome"] == "inconclusive: distribution shift"
+    assert shifted_control["blind"]["caption_ngrams"]["auc"] > 0.9
+
+
+def test_on_shifted_pools_a_leak_is_found_with_a_reference_and_never_by_the_raw_figure(audit: Audit) -> None:
+    alone = audit(*SHIFTED)
+    assert alone["attacks"]["csa"]["auc"] > 0.95
+    assert alone["verdict"]["outcome"] == "inconclusive: distribution shift"
+    beside = audit(*SHIFTED, "--reference", sample_model("reference"))
+    assert beside["verdict"]["outcome"] == "leak"
+    assert beside["attacks"]["csa"]["figures"]["auc_above_reference"]["low"] > 0.1
+    assert beside["attacks"]["csa_calibrated"]["verdict"] == "leak"
+
+
+def test_a_reference_that_saw_as_little_as_the_model_shows_no_leak_on_shifted_pools(audit: Audit) -> None:
+    document = audit("--model", sample_model("control"), "--reference", sample_model("reference"), *SHIFTED)
+    assert document["verdict"]["outcome"] == "inconclusive: distribution shift"
+    assert document["attacks"]["csa_calibrated"]["verdict"] != "leak"
+
+
+def test_thirty_samples_are_too_few(audit: Audit) -> None:
+    document = audit("--model", sample_model("control"), "--set", "pools.candidates.limit=30")
+    assert document["verdict"]["outcome"] == "inconclusive: underpowered"
+
+
+def test_candidates_alone_have_nothing_to_be_compared_with(database: Path) -> None:
+    candidates = str(sample_world() / "candidates.tar")
+    document = tui_mia(
+        *("run", "--model", sample_model("target"), "--candidates", candidates, "--attacks", "csa"),
+        *("--set", "pools.candidates.member=unknown", "--set", "pools.candidates.limit=100"),
+        *("--db", str(database)),
+    )
+    assert document["verdict"]["outcome"] == "inconclusive: no comparison set"
+    assert document["attacks"]["csa"]["auc"] is None
+
+
+def test_candidates_without_labels_are_judged_as_a_group(audit: Audit) -> None:
+    document = audit("--set", "pools.candidates.member=unknown")
+    assert document["verdict"]["outcome"] == "leak"
+    figures = document["attacks"]["csa"]["figures"]
+    # 400 of 1,400 candidates are members.
+    assert 0.05 < figures["member_share"]["low"] <= 400 / 1400
+    assert figures["survivors_fdr_0.1"]["value"] >= figures["survivors_fdr_0.05"]["value"]
+
+
+def test_every_figure_follows_from_what_is_stored(target: dict[str, Any], database: Path) -> None:
+    found = tui_mia("verify", target["run_id"], "--db", str(database))
+    assert found["differences"] == []
+    assert found["compared"] > 100
+    assert "stability_order" in found["not_recomputed"]
+
+
+def test_a_leak_fails_a_pipeline_that_asks_for_it(tmp_path: Path) -> None:
+    few = ("--attacks", "csa", "--set", "pools.candidates.limit=200")
+    command = ["run", str(sample_world() / "audit.toml"), *few, "--quiet", "--fail-on", "leak"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "tui_mia", *command], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert ran.returncode == 4
+    assert "--fail-on leak" in ran.stderr

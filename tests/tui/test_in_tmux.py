@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux
 class Terminal:
     """A tmux server of its own with one pane."""
 
-    def __init__(self, folder: Path, width: int, height: int) -> None:
-        self._socket = folder / "tmux"
+    def __init__(self, folder: Path, socket: str, width: int, height: int) -> None:
+        self._socket = folder / socket
         self._folder = folder
         self._size = (str(width), str(height))
 
@@ -72,10 +72,11 @@ class Terminal:
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], Terminal]]:
     monkeypatch.setenv("TERM", "xterm-256color")
-    opened = []
+    opened: list[Terminal] = []
 
     def make(width: int = 80, height: int = 24) -> Terminal:
-        opened.append(Terminal(tmp_path, width, height))
+        # A server that is just ending would take the next one's place.
+        opened.append(Terminal(tmp_path, f"tmux-{len(opened)}", width, height))
         return opened[-1]
 
     yield make

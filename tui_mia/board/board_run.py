@@ -27,7 +27,7 @@ LIVE: Final[frozenset[RunStatus]] = frozenset({"starting", "running", "cancellin
 class BoardRun:
     """A run at one moment.
 
-    `samples` (by pool), `auc` (by attack) and `row` are what the database has;
+    `samples` (by pool), `auc` (by attack), `verdict` and `row` are what the database has;
     `state` is what the events of the latest attempt add up to, for a run that
     goes on or is not in the database. `problem` says why the run failed, or why
     it isn't in the database.
@@ -39,6 +39,7 @@ class BoardRun:
     device: str | None = None
     samples: Mapping[str, int] = field(default_factory=dict)
     auc: Mapping[str, float] = field(default_factory=dict)
+    verdict: str | None = None
     spec_text: str = ""
     directory: RunDirectory | None = None
     state: RunState | None = None
@@ -118,6 +119,7 @@ def _stored_run(stored: RunOverview, found: FoundRun | None) -> BoardRun:
         device=row.device,
         samples=stored.samples,
         auc=stored.auc,
+        verdict=stored.outcome,
         spec_text=row.spec or "",
         directory=found.directory if found else None,
         row=row,

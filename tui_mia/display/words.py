@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from tui_mia.runs import Progress
+
+SHORT_VERDICTS: Final[Mapping[str, str]] = {
+    "inconclusive: distribution shift": "shift",
+    "inconclusive: underpowered": "underpowered",
+    "inconclusive: no comparison set": "uncompared",
+}
 
 
 def short_model(architecture: str | None, pretrained: str | None) -> str:
@@ -19,6 +26,11 @@ def highest_auc(auc: Mapping[str, float]) -> str:
         return "-"
     best = max(auc, key=lambda attack: auc[attack])
     return f"{auc[best]:.3f} {best} of {len(auc)}"
+
+
+def short_verdict(outcome: str | None) -> str:
+    """A verdict in at most twelve characters; a dash for none."""
+    return "-" if outcome is None else SHORT_VERDICTS.get(outcome, outcome)
 
 
 def duration(seconds: float) -> str:

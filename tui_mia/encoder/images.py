@@ -14,7 +14,7 @@ from typing import TypeAlias
 from PIL import Image
 from torch import Tensor
 
-from tui_mia.encoder.appearance import Appearance, appearance
+from tui_mia.encoder.appearance import Appearance, Glimpse, appearances, glimpse
 from tui_mia.pools import Pair, Reject
 
 LARGEST_IMAGE_PIXELS = 100_000_000
@@ -23,6 +23,8 @@ LARGEST_ASPECT_RATIO = 100
 # Pillow hands these to other programs.
 _NOT_DECODED = {"EPS", "WMF"}
 BATCHES_AHEAD = 2
+# Images that one thread takes at once: their appearance is told together.
+MOST_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,24 @@ class Picture:
 
 Preprocess: TypeAlias = Callable[[Image.Image], Tensor]
 _Item: TypeAlias = Pair | Reject
-_Job: TypeAlias = "tuple[_Item, Future[Picture | str] | None]"
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Items at work: for each the place of its image among all that `decoding` will give, -1 of a reject."""
+
+    items: Sequence[_Item]
+    places: Sequence[int]
+    decoding: Sequence[Future[list[Picture | str]]]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    pixels: Tensor
+    reference_pixels: Tensor | None
+    width: int
+    height: int
+    glimpse: Glimpse
 
 
 def decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | None = None) -> Picture | str:
@@ -51,6 +70,25 @@ def decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | N
 
     `reference` is the preprocess of the reference model.
     """
+    return decode_together([image_bytes], preprocess, reference)[0]
+
+
+def decode_together(
+    images: Sequence[bytes], preprocess: Preprocess, reference: Preprocess | None = None
+) -> list[Picture | str]:
+    """Each of a few images as `decode` gives it."""
+    decoded = [_decode(image_bytes, preprocess, reference) for image_bytes in images]
+    good = [each.glimpse for each in decoded if isinstance(each, _Decoded)]
+    seen = iter(appearances(good))
+    return [
+        Picture(each.pixels, each.reference_pixels, each.width, each.height, next(seen))
+        if isinstance(each, _Decoded)
+        else each
+        for each in decoded
+    ]
+
+
+def _decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | None) -> _Decoded | str:
     try:
         with Image.open(io.BytesIO(image_bytes)) as image:
             width, height = image.size
@@ -61,12 +99,12 @@ def decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | N
             if image.format in _NOT_DECODED:
                 return f"image is {image.format}, which is drawn, not decoded; convert it"
             rgb = image.convert("RGB")
-            return Picture(
+            return _Decoded(
                 pixels=preprocess(rgb),
                 reference_pixels=reference(rgb) if reference is not None else None,
                 width=width,
                 height=height,
-                appearance=appearance(image, image_bytes, rgb),
+                glimpse=glimpse(image, image_bytes, rgb),
             )
     except Exception as error:  # decoders of hostile bytes raise anything
         unknown = "cannot identify" in str(error)
@@ -82,14 +120,14 @@ def decoded_batches(
     """
     items = iter(items)
     threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
-    pending: deque[list[_Job]] = deque()
+    pending: deque[_Batch] = deque()
     try:
         while batch := list(islice(items, size)):
             pending.append(_submit(threads, batch, preprocess, reference))
             if len(pending) > BATCHES_AHEAD:
-                yield [_result(job) for job in pending.popleft()]
+                yield _results(pending.popleft())
         while pending:
-            yield [_result(job) for job in pending.popleft()]
+            yield _results(pending.popleft())
     finally:
         # Not waited for: a cancelled run must not sit through what is still to decode.
         threads.shutdown(wait=False, cancel_futures=True)
@@ -100,26 +138,36 @@ def _submit(
     batch: Sequence[_Item],
     preprocess: Preprocess,
     reference: Preprocess | None,
-) -> list[_Job]:
-    jobs: list[_Job] = []
+) -> _Batch:
+    images: list[bytes] = []
+    places: list[int] = []
     previous: Pair | None = None
     for item in batch:
         if isinstance(item, Reject):
-            jobs.append((item, None))
-        elif previous is not None and item.image == previous.image:
-            jobs.append((item, jobs[-1][1]))
+            places.append(-1)
+            previous = None
+            continue
+        if previous is None or item.image != previous.image:
+            images.append(item.image)
+        places.append(len(images) - 1)
+        previous = item
+    # Few images are for many threads.
+    together = max(1, min(MOST_TOGETHER, len(images) // (os.cpu_count() or 1)))
+    decoding = [
+        threads.submit(decode_together, images[start : start + together], preprocess, reference)
+        for start in range(0, len(images), together)
+    ]
+    return _Batch(batch, places, decoding)
+
+
+def _results(batch: _Batch) -> list[tuple[Pair, Picture] | Reject]:
+    pictures = [picture for future in batch.decoding for picture in future.result()]
+    results: list[tuple[Pair, Picture] | Reject] = []
+    for item, place in zip(batch.items, batch.places, strict=True):
+        if isinstance(item, Reject):
+            results.append(item)
+        elif isinstance(picture := pictures[place], str):
+            results.append(Reject(item.key, item.source, picture, item.position))
         else:
-            jobs.append((item, threads.submit(decode, item.image, preprocess, reference)))
-        previous = item if isinstance(item, Pair) else None
-    return jobs
-
-
-def _result(job: _Job) -> tuple[Pair, Picture] | Reject:
-    item, decoding = job
-    if isinstance(item, Reject) or decoding is None:
-        assert isinstance(item, Reject)
-        return item
-    picture = decoding.result()
-    if isinstance(picture, str):
-        return Reject(item.key, item.source, picture, item.position)
-    return item, picture
+            results.append((item, picture))
+    return results

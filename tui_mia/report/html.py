@@ -17,7 +17,7 @@ from tui_mia.report.charts import IntervalRow, histogram_chart, interval_chart, 
 from tui_mia.report.charts.histogram import group_class
 from tui_mia.report.charts.intervals import mark_swatch
 from tui_mia.report.charts.svg import line_class
-from tui_mia.report.check_groups import check_groups, is_amiss
+from tui_mia.display.check_groups import check_groups, is_amiss
 from tui_mia.report.contents import NoThumbnail, Report
 from tui_mia.report.figure_tables import figure_tables
 from tui_mia.report.limits import limits

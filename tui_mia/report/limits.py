@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tui_mia.report.check_groups import is_amiss
+from tui_mia.display.check_groups import is_amiss
 from tui_mia.report.contents import Report
 from tui_mia.store import Figure
 

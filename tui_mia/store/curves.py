@@ -67,6 +67,10 @@ _CURVE: Final = f"""
     SELECT false_positives, low, high, members, nonmembers, figures.*
     FROM kept, totals, figures ORDER BY false_positives"""
 
+_AUC_INTERVAL: Final = """
+    SELECT low, high FROM metrics
+    WHERE run_id = ? AND attack = ? AND metric = 'auc' AND isfinite(low) AND isfinite(high)"""
+
 _GROUPED: Final = f"""
     WITH grouped AS (
         SELECT known, score
@@ -112,6 +116,7 @@ class RocCurve:
     `auc` and `tpr_at_fpr` are those of the whole curve, not of the points that
     were kept; where fewer than ten false positives are expected a rate is below
     the resolution of the set and has None. `members` and `nonmembers` are counts.
+    `auc_interval` has the ends of the 95 % interval that is stored with the run.
     """
 
     run_id: str
@@ -122,6 +127,7 @@ class RocCurve:
     nonmembers: int
     auc: float
     tpr_at_fpr: Mapping[float, float | None]
+    auc_interval: tuple[float, float] | None = None
 
     @property
     def resolution(self) -> float:
@@ -175,6 +181,7 @@ def roc_curve(
     parameters = {"run_id": run_id, "attack": attack, "steps": (points - 1) // 2}
     with reading(database, wait_seconds) as connection:
         rows = connection.execute(_CURVE, parameters).fetchall()
+        ends = connection.execute(_AUC_INTERVAL, [run_id, attack]).fetchone()
     if not rows:
         return None
     _, _, _, members, nonmembers, twice_the_area, *highest = rows[0]
@@ -193,6 +200,7 @@ def roc_curve(
             point: (true_positives or 0) / members if _is_resolved(point, nonmembers) else None
             for point, true_positives in zip(FPR_POINTS, highest, strict=True)
         },
+        auc_interval=None if ends is None else (float(ends[0]), float(ends[1])),
     )
 
 

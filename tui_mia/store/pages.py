@@ -252,19 +252,24 @@ def rows_of(
     chosen = "run_id = $run_id AND number IN (SELECT unnest($numbers::BIGINT[]))"
     scores: dict[int, dict[str, float]] = {number: {} for number in numbers}
     p_values: dict[int, dict[str, float]] = {number: {} for number in numbers}
-    for number, attack, score, p_value in connection.execute(
-        f"SELECT number, attack, score, p_value FROM scores WHERE {chosen} AND attack IS NOT NULL", which
+    q_values: dict[int, dict[str, float]] = {number: {} for number in numbers}
+    for number, attack, *found in connection.execute(
+        f"SELECT number, attack, score, p_value, q_value FROM scores WHERE {chosen} AND attack IS NOT NULL",
+        which,
     ).fetchall():
-        for values, value in ((scores, score), (p_values, p_value)):
+        for values, value in zip((scores, p_values, q_values), found, strict=True):
             if value is not None and value == value:
                 values[number][attack] = value
     samples = connection.execute(
         f"SELECT number, sample_id, pool, key, caption, member FROM samples WHERE {chosen}", which
     ).fetchall()
-    rows = {sample[0]: _row(sample, scores[sample[0]], p_values[sample[0]]) for sample in samples}
+    rows = {
+        sample[0]: _row(sample, scores[sample[0]], p_values[sample[0]], q_values[sample[0]])
+        for sample in samples
+    }
     return [rows[number] for number in numbers if number in rows]
 
 
-def _row(sample: tuple[Any, ...], scores: dict[str, float], p_values: dict[str, float]) -> SampleRow:
+def _row(sample: tuple[Any, ...], *values: dict[str, float]) -> SampleRow:
     number, sample_id, pool, key, caption, member = sample
-    return SampleRow(number, sample_id or "", pool or "", key or "", caption or "", member, scores, p_values)
+    return SampleRow(number, sample_id or "", pool or "", key or "", caption or "", member, *values)

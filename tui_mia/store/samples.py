@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -58,7 +58,7 @@ class SampleSort:
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """A sample of a run; scores and p-values are by attack, and only those that are numbers."""
+    """A sample of a run; scores, p- and q-values are by attack, and only those that are numbers."""
 
     number: int
     sample_id: str
@@ -68,6 +68,7 @@ class SampleRow:
     member: bool | None
     scores: Mapping[str, float]
     p_values: Mapping[str, float]
+    q_values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -94,6 +94,8 @@ class TuiMia(App[int]):
         self.journal: deque[JournalLine] = deque(maxlen=JOURNAL_LINES)
         self.settings = settings or self._load_settings()
         self.board_ready = asyncio.Event()
+        self.looked_at: str | None = None
+        """The run that was chosen last, in whichever pane."""
         self._board: Board | None = None
         self._panes: dict[str, Pane] = {}
         self._board_version = -1
@@ -207,6 +209,10 @@ class TuiMia(App[int]):
     def show_plots(self, runs: list[str]) -> None:
         """Plot runs, laid over one another."""
         in_background(self, partial(self._show, "plots", runs))
+
+    def show_checks(self, run_id: str) -> None:
+        """Show the checks and verdicts of a run."""
+        in_background(self, partial(self._show, "checks", run_id))
 
     def edit_spec(self, spec: AuditSpec | Path) -> None:
         """Put a spec into the form of the Audit pane."""
@@ -370,6 +376,7 @@ PANE_CLASSES: dict[PaneName, str] = {
     "plots": "PlotsPane",
     "sql": "SqlPane",
     "log": "LogPane",
+    "checks": "ChecksPane",
 }
 
 

@@ -10,7 +10,7 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from tui_mia.tui.app import TuiMia
 
-PaneName: TypeAlias = Literal["audit", "runs", "results", "sample", "plots", "sql", "log"]
+PaneName: TypeAlias = Literal["audit", "runs", "results", "sample", "plots", "sql", "log", "checks"]
 PANES: tuple[PaneName, ...] = get_args(PaneName)
 TITLES: dict[PaneName, str] = {
     "audit": "Audit",
@@ -20,6 +20,7 @@ TITLES: dict[PaneName, str] = {
     "plots": "Plots",
     "sql": "SQL",
     "log": "Log",
+    "checks": "Checks",
 }
 
 

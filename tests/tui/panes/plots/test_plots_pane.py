@@ -7,6 +7,7 @@ import io
 import stat
 import xml.etree.ElementTree as ET
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from tui_mia.tui.panes.plots.drawing import (
 from tui_mia.tui.panes.plots.pane import PlotsPane
 from tui_mia.tui.panes.plots.plot import Plot
 from tui_mia.tui.panes.plots.plot_files import histogram_csv, roc_csv, svg
-from tui_mia.tui.panes.plots.plot_legend import histogram_table
+from tui_mia.tui.panes.plots.plot_legend import histogram_table, roc_table
 
 MakeApp = Callable[..., TuiMia]
 Bring = Callable[..., Awaitable[Any]]
@@ -121,7 +122,8 @@ async def test_it_opens_on_the_roc_of_the_newest_run(
         assert "logarithmic false positive rate" in text
         rows = [line.split() for line in text.splitlines() if "run-new" in line]
         assert [row[:3] for row in rows] == [["A", "csa", "run-new"], ["B", "wsa", "run-new"]]
-        assert all(row[-2:] == ["200", "200"] for row in rows)
+        counts = ["200/200"] if size == (80, 24) else ["200", "200"]
+        assert all(row[-len(counts) :] == counts for row in rows)
         picture = text[: text.index("AUC")]
         assert picture.count("A") >= 3
         assert picture.count("B") >= 3
@@ -440,6 +442,16 @@ def test_on_two_logarithmic_axes_nothing_is_below_the_axis() -> None:
     panel = roc_panel({"A": curve([0, 0.1, 1], [0, 0.0, 1])}, "log-log")
     assert panel.y_range == (-1.0, 0.0)
     assert (panel.lines[0].y >= -1.0).all()
+
+
+def test_the_legend_has_the_interval_of_each_auc_as_far_as_there_is_one() -> None:
+    known, without = replace(curve([0, 1], [0, 1]), auc_interval=(0.41, 0.59)), curve([0, 1], [0, 1])
+    rows = [(letter, ScoredRun("run", "csa"), each, "run") for letter, each in (("A", known), ("B", without))]
+    for is_wide in (False, True):
+        columns = {
+            str(column.header): list(column.cells) for column in roc_table(rows, is_wide=is_wide).columns
+        }
+        assert [str(cell) for cell in columns["95 %"]] == ["0.410-0.590", "-"]
 
 
 def histogram(counts: dict[str, list[int]], outside: dict[str, int] | None = None) -> ScoreHistogram:

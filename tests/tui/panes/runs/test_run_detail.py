@@ -14,7 +14,7 @@ from tui_mia.board import BoardRun, RunStatus
 from tui_mia.runs import Launched, Loaded, Note, Phase, Progress, RunState, Skipped
 from tui_mia.runs.events import read_events
 from tui_mia.runs.gpu import Gpu
-from tui_mia.store import AttackFigures, RunRow, RunSummary
+from tui_mia.store import AttackFigures, Figure, RunRow, RunSummary, VerdictRow
 from tui_mia.tui.panes.runs.run_detail import (
     RunFacts,
     bar,
@@ -115,6 +115,7 @@ def test_a_queued_run_says_what_it_waits_for_and_how_to_take_it_out() -> None:
 
 
 FIGURES = AttackFigures(0.75, 0.7, {"0.1": 0.5, "0.01": 0.2, "0.001": None}, {"lambda": 1.5})
+FIGURES = replace(FIGURES, figures={"auc": Figure(0.75, 0.701, 0.799, 70)}, verdict=VerdictRow("leak"))
 ROW = RunRow(
     run_id="run-7",
     status="done",
@@ -127,8 +128,8 @@ ROW = RunRow(
 )
 
 
-def summary(row: RunRow, **attacks: AttackFigures) -> RunFacts:
-    found = RunSummary(Path("a.duckdb"), row, {"candidates": 70}, 0, [], attacks)
+def summary(row: RunRow, verdict: VerdictRow | None = None, **attacks: AttackFigures) -> RunFacts:
+    found = RunSummary(Path("a.duckdb"), row, {"candidates": 70}, 0, [], attacks, verdict)
     return RunFacts("run-7", found)
 
 
@@ -138,12 +139,11 @@ def test_a_finished_run_shows_its_figures_in_the_words_of_the_command_line() -> 
     assert [line.rstrip() for line in lines[1:]] == [
         "model   ViT-B-32, exact (fp32), on cpu",
         "pools   70 candidates; 0 rejected",
-        "attack    AUC  bal. acc.  TPR@10%  TPR@1%  TPR@0.1%",
-        "csa     0.750      0.700    0.500   0.200         -",
+        "attack    AUC         95 %  TPR@10%  TPR@1%  TPR@0.1%  verdict",
+        "csa     0.750  0.701-0.799    0.500   0.200         -  leak",
         "-       too few labelled candidates: fewer than 10 false positives expected",
         "fit     csa: lambda 1.5",
         "skipped loss: needs known non-members",
-        "note    raw figures can't tell membership from pools that differ",
         "times   start 4.0s  encode 1m15s",
     ]
 
@@ -152,7 +152,26 @@ def test_without_labels_it_shows_how_many_p_values_are_low() -> None:
     figures = AttackFigures(compared=70, low_p_values={"0.05": 12, "0.01": 4})
     text = shown(a_run("done"), summary(ROW, csa=figures))
     assert "p <= 0.05  p <= 0.01" in text
-    assert "expected of non-members" in text
+    assert "of non-members" in text
+
+
+def test_the_verdict_and_why_are_on_top_and_long_reasons_are_wrapped() -> None:
+    verdict = VerdictRow("inconclusive: distribution shift", ["csa: " + "as high as that " * 8, "Second."])
+    lines = shown(a_run("done"), summary(ROW, verdict, csa=FIGURES), width=60).splitlines()
+    assert lines[0] == "verdict inconclusive: distribution shift"
+    assert lines[1].startswith("        csa: as high")
+    assert max(map(len, lines)) <= 60
+    words = " ".join(" ".join(lines).split())
+    assert "as high as that " * 8 + "Second. run run-7" in words
+
+
+@pytest.mark.parametrize("width", [44, 50, 56, 62, 78])
+def test_a_narrow_screen_has_fewer_columns_and_every_figure_whole(width: int) -> None:
+    text = shown(a_run("done"), summary(ROW, csa=FIGURES, aea_standardised=FIGURES), width=width)
+    (line,) = [line for line in text.splitlines() if line.startswith("aea_standardised")]
+    assert line.split()[1] == "0.750"
+    assert line.split()[-1] == "leak"
+    assert "…" not in text
 
 
 def test_a_run_that_failed_says_why_and_that_it_can_go_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -38,6 +39,7 @@ DONE = BoardRun(
     device="cuda:0",
     samples=SAMPLES,
     auc={"csa": 0.75, "wsa_rich": 0.91},
+    verdict="inconclusive: distribution shift",
     spec_text=SPEC,
     in_database=True,
 )
@@ -54,16 +56,16 @@ def a_run(status: RunStatus, progress: Progress | None = None, problem: str | No
     )
 
 
-def test_in_80_columns_a_line_has_state_model_pools_and_figures() -> None:
+def test_in_80_columns_a_line_has_state_model_figures_and_verdict() -> None:
     columns = columns_for(78)
-    assert header_line(columns).split() == ["status", "run", "model", "pools", "result"]
+    assert header_line(columns).split() == ["status", "run", "model", "result", "verdict"]
     assert run_line(DONE, columns) == (
-        "✓ done       20261123-171010-5e16 ViT-B-32 l… 14k/3.0k/600 0.910 wsa_rich of 2"
+        "✓ done       20261123-171010-5e16 ViT-B-32 l… 0.910 wsa_rich of 2 shift       "
     )
 
 
 def test_with_more_room_it_has_the_attacks_and_when_and_where_too() -> None:
-    assert "csa wsa" in run_line(DONE, columns_for(100))
+    assert "csa wsa" in run_line(DONE, columns_for(118))
     line = run_line(DONE, columns_for(150))
     assert "csa wsa" in line
     assert "cuda:0" in line
@@ -76,6 +78,20 @@ def test_a_line_is_as_wide_as_its_place(width: int) -> None:
     columns = columns_for(width)
     for run in (DONE, a_run("failed", problem="一只猫" * 30)):
         assert cell_len(run_line(run, columns)) == cell_len(header_line(columns)) == max(width, 13)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"),
+    [
+        ("leak", "leak"),
+        ("no evidence", "no evidence"),
+        ("inconclusive: underpowered", "underpowered"),
+        ("inconclusive: no comparison set", "uncompared"),
+        (None, "-"),
+    ],
+)
+def test_a_verdict_is_one_word_of_its_own(verdict: str | None, word: str) -> None:
+    assert run_line(replace(DONE, verdict=verdict), columns_for(77)).rstrip().endswith(f" {word}")
 
 
 def test_every_state_has_a_word_and_a_symbol_that_takes_one_cell() -> None:

@@ -6,7 +6,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from tui_mia.store import AttackScore
-from tui_mia.tui.panes.sample.score_table import ScoreTable, probability, score_lines
+from tui_mia.tui.panes.sample.score_table import ScoreTable, meaning_lines, probability, score_lines
 
 CSA = AttackScore("csa", 0.31239, 0.0123, 0.0004, 12, 2000, 99.4)
 LOSS = AttackScore("loss", -3.12345, None, None, 2000, 2000, 0.0)
@@ -48,6 +48,17 @@ def test_names_from_outside_are_shortened_and_shown_not_obeyed() -> None:
     assert "\x1b" not in row
 
 
+def test_p_and_q_are_explained_where_there_are_any() -> None:
+    assert "share of known non-members that score as high" in " ".join(meaning_lines([CSA, LOSS], 47))
+    assert max(map(len, meaning_lines([CSA], 47))) <= 47
+    assert meaning_lines([LOSS], 47) == []
+
+
+def test_q_stands_beside_p_also_where_names_and_scores_are_long() -> None:
+    long = replace(CSA, attack="aea_standardised", score=-0.008535)
+    assert score_lines([long], "candidates", 43)[0].split() == ["attack", "score", "rank", "p", "q"]
+
+
 def test_a_sample_without_scores_says_so() -> None:
     assert score_lines([], "general", 40) == ["No attack scored the general pool."]
 
@@ -72,5 +83,5 @@ async def test_the_widget_shows_markup_as_it_is() -> None:
     async with app.run_test() as pilot:
         app.query_one(ScoreTable).show([replace(CSA, attack="[/x][red]")], "candidates")
         await pilot.pause()
-        assert app.query_one(ScoreTable).size.height == 3
+        assert app.query_one(ScoreTable).size.height == 3 + len(meaning_lines([CSA], 80))
         assert "[/x][red]" in app.screen._compositor.render_strips()[1].text

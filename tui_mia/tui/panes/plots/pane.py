@@ -67,7 +67,8 @@ that two runs or two models can be laid over one another. Each line carries its 
 The *ROC* is that of the candidates with a known label. Its false positive rate is logarithmic, as an
 audit is about few false accusations; `s` makes both axes logarithmic, or none. A logarithmic curve
 begins where ten false positives are expected: what it does below that is chance, and is not drawn. The
-dotted line is what guessing would give.
+dotted line is what guessing would give. Below is each AUC with its 95 % interval; on a narrow screen
+`M/N` is how many members and non-members the curve is of.
 
 The *histograms* (`t`) show what share of each group has which score: members and non-members among
 the candidates, candidates without a label, and known non-members. At either end half a percent
@@ -385,7 +386,9 @@ CSV, `y` copies the points.
             for letter, curve in self.curves.items():
                 name = self._run_name(curve.run_id)
                 counts = f"{curve.members:,} members, {curve.nonmembers:,} non-members"
-                lines.append(f"{letter}  {curve.attack}, {name}: AUC {curve.auc:.3f}, {counts}")
+                ends = curve.auc_interval
+                interval = f" (95 %: {ends[0]:.3f} to {ends[1]:.3f})" if ends else ""
+                lines.append(f"{letter}  {curve.attack}, {name}: AUC {curve.auc:.3f}{interval}, {counts}")
         else:
             lines.append(GROUPS_OF_ALL)
         return [*lines, *self._notes()]

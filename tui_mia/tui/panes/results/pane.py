@@ -64,7 +64,10 @@ class ResultsPane(Pane):
     HELP = """\
 The samples of a run, a line for each: its number, whether it is known to be a **m**ember (`M`), a
 **n**on-member (`N`) or neither (`-`), its pool, the scores of the attacks (higher means more likely a
-member), the p-value where there are known non-members to compare with, and the caption.
+member), the p- and q-value where there are known non-members to compare with, and the caption.
+
+A **p-value** is the share of known non-members that score as high or higher. Of the candidates with a
+**q-value** up to 0.1, at most one in ten is expected to be there by chance.
 
 A narrow screen has room for one attack, the one that the samples are sorted by; with 120 columns there
 is room for all. `h` and `l` move the captions to and fro. Marks stay when you sort and filter; `e`
@@ -238,6 +241,7 @@ The samples may get other numbers when the run ends.
 
         def choose(run_id: str | None) -> None:
             if run_id is not None:
+                self.tui.looked_at = run_id
                 self._begin(run_id)
 
         self.app.push_screen(Choose("The samples of which run?", options, now), choose)

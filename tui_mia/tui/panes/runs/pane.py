@@ -84,13 +84,15 @@ last part that it finished. Runs go on when you quit, if you say so, and when th
 they are found again the next time.
 
 Beside or below the list is the chosen run: how far it is, or what was found; `l` shows what its
-worker printed, and Tab goes there to scroll. Figures such as AUC measure how well scores tell
-candidates known as members from those known as non-members; they can't tell membership from pools
-that differ.
+worker printed, and Tab goes there to scroll. On top is the **verdict** and why: an AUC says that two
+sets of scores differ, the verdict whether anything but membership explains it. `c` shows the checks
+that it rests on. In the list a verdict is one word: *shift* is inconclusive for distribution shift,
+*underpowered* for too few samples, *uncompared* for nothing to compare the candidates with.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,v", "results", "Results", tooltip="The samples of the run", id="runs.results"),
         Binding("p", "plots", "Plots", tooltip="Plots of the run", id="runs.plots"),
+        Binding("c", "checks", "Checks", tooltip="The checks and verdicts of the run", id="runs.checks"),
         Binding("x", "cancel", "Cancel", tooltip="Cancel the run, at once", id="runs.cancel"),
         Binding("r", "resume", "Resume", tooltip="Go on with the run", id="runs.resume"),
         Binding("n", "new", "New audit", tooltip="Set up a new audit", id="runs.new"),
@@ -251,6 +253,7 @@ that differ.
 
     @on(RunList.Chosen)
     def _run_chosen(self) -> None:
+        self.tui.looked_at = self._chosen_id() or None
         self._ask()
         self._show_detail()
         self.query_one("#runs-detail").scroll_home(animate=False)
@@ -264,7 +267,7 @@ that differ.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with the chosen run is offered."""
-        if action not in ("results", "plots", "cancel", "resume", "edit", "delete", "log", "copy"):
+        if action not in ("results", "plots", "checks", "cancel", "resume", "edit", "delete", "log", "copy"):
             return True
         run = self.run_list.chosen if self.is_mounted else None
         if run is None:
@@ -278,7 +281,7 @@ that differ.
                 return not run.is_live and run.status != "saving"
             case "results":
                 return run.in_database or run.is_live or run.status == "saving"
-            case "plots":
+            case "plots" | "checks":
                 return run.in_database
         return True
 
@@ -287,6 +290,9 @@ that differ.
 
     def action_plots(self) -> None:
         self.tui.show_plots([self._chosen_id()])
+
+    def action_checks(self) -> None:
+        self.tui.show_checks(self._chosen_id())
 
     def action_cancel(self) -> None:
         self._ask_board(partial(self.tui.board.cancel, self._chosen_id()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from tui_mia.board import BoardRun
 from tui_mia.clean import printable
-from tui_mia.display.results import error_parts, summary_parts
+from tui_mia.display.results import error_parts, summary_parts, verdict_parts
 from tui_mia.display.words import duration, progress_figures, short_model
 from tui_mia.runs import Phase, Progress
 from tui_mia.runs.gpu import Gpu
@@ -26,6 +27,8 @@ Part: TypeAlias = Text | Table
 LABEL_CELLS: Final = 8
 LOG_LINES_BELOW: Final = 6
 GIBIBYTE: Final = 2**30
+# The columns of a table of figures that a narrow screen can do without, the first ones first.
+DISPENSABLE: Final = ("TPR@0.1%", "TPR@10%", "TPR@1%", "p <= 0.01", "95 %")
 
 
 @dataclass(frozen=True)
@@ -175,15 +178,18 @@ def _queued_parts(run: BoardRun, place_in_queue: int | None) -> Iterator[Part]:
 
 
 def _stored_parts(run: BoardRun, summary: RunSummary) -> Iterator[Part]:
+    verdict = list(verdict_parts(summary.verdict))
+    for said in verdict:
+        yield _labelled(said.plain[:LABEL_CELLS].strip(), said[LABEL_CELLS:])
     ended = summary.run.finished_at
     when = f"ended {ended.astimezone():%Y-%m-%d %H:%M}" if ended else ""
     yield _head(run, when)
-    # Its first line says what the heading here says.
-    for part in list(summary_parts(summary))[1:]:
+    # The line after the verdict says what the heading here says.
+    for part in list(summary_parts(summary))[len(verdict) + 1 :]:
         if isinstance(part, Table):
             part.box = None
             part.header_style = "bold"
-            yield part
+            yield _fitting(part)
         else:
             yield _labelled(part.plain[:LABEL_CELLS].strip(), part[LABEL_CELLS:])
     if summary.run.seconds:
@@ -192,6 +198,28 @@ def _stored_parts(run: BoardRun, summary: RunSummary) -> Iterator[Part]:
         yield _labelled(text.plain[:LABEL_CELLS].strip(), text[LABEL_CELLS:])
     if run.status in ("failed", "cut off", "cancelled"):
         yield line("", "r goes on with what it had encoded", "dim")
+
+
+class _Narrowed:
+    """A table of figures without the columns that there is no room for; the others are whole."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        table = copy(self._table)
+        for header in DISPENSABLE:
+            if console.measure(table).maximum <= options.max_width:
+                break
+            kept = (column for column in table.columns if str(column.header) != header)
+            table.columns = [replace(column, _index=place) for place, column in enumerate(kept)]
+        yield table
+
+
+def _fitting(table: Table) -> Table:
+    grid = Table.grid(expand=True)
+    grid.add_row(_Narrowed(table))
+    return grid
 
 
 def _unstored_parts(run: BoardRun, facts: RunFacts | None) -> Iterator[Part]:

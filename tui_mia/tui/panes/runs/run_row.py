@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 
 from tui_mia.board import BoardRun, RunStatus
 from tui_mia.clean import printable
-from tui_mia.display.words import duration, highest_auc, short_model
+from tui_mia.display.words import duration, highest_auc, short_model, short_verdict
 
 SYMBOLS: Final[Mapping[RunStatus, str]] = {
     "queued": "○",
@@ -78,6 +78,7 @@ MODEL: Final = Column("model", None, lambda run: short_model(run.architecture, r
 ATTACKS: Final = Column("attacks", 16, lambda run: " ".join(run.attacks))
 RESULT: Final = Column("result", 20, result_words)
 SHORT_RESULT: Final = Column("result", 19, result_words)
+VERDICT: Final = Column("verdict", 12, lambda run: short_verdict(run.verdict) if run.status == "done" else "")
 DEVICE: Final = Column("device", 7, lambda run: run.device or "-")
 SHORT_POOLS: Final = Column("pools", 12, pools_words)
 POOLS_COLUMN: Final = Column("pools", 16, pools_words)
@@ -87,12 +88,13 @@ STARTED: Final = Column(
 
 # The fullest that leaves the model a name's width is taken.
 LAYOUTS: Final[Sequence[Sequence[Column]]] = (
-    (STATUS, RUN, STARTED, DEVICE, MODEL, POOLS_COLUMN, ATTACKS, RESULT),
-    (STATUS, RUN, MODEL, POOLS_COLUMN, ATTACKS, RESULT),
-    (STATUS, RUN, MODEL, SHORT_POOLS, ATTACKS, SHORT_RESULT),
-    (STATUS, RUN, MODEL, SHORT_POOLS, SHORT_RESULT),
-    (STATUS, RUN, MODEL, RESULT),
-    (STATUS, MODEL, RESULT),
+    (STATUS, RUN, STARTED, DEVICE, MODEL, POOLS_COLUMN, ATTACKS, RESULT, VERDICT),
+    (STATUS, RUN, MODEL, POOLS_COLUMN, ATTACKS, RESULT, VERDICT),
+    (STATUS, RUN, MODEL, SHORT_POOLS, ATTACKS, SHORT_RESULT, VERDICT),
+    (STATUS, RUN, MODEL, SHORT_POOLS, SHORT_RESULT, VERDICT),
+    (STATUS, RUN, MODEL, SHORT_RESULT, VERDICT),
+    (STATUS, MODEL, RESULT, VERDICT),
+    (STATUS, MODEL, VERDICT),
     (STATUS, MODEL),
 )
 NARROWEST_MODEL: Final = 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 _POOLS: Final = {"nonmembers": "known non-members", "general": "the general pool", "bank": "the bank"}
 _LONGEST_NAME: Final = 24
+P_IN_WORDS: Final = (
+    "p: the share of known non-members that score as high or higher. q: of the candidates with at most"
+    " this q, the share that is expected to be there by chance. Neither says that a sample is a member."
+)
 
 
 class _Column(NamedTuple):
@@ -45,6 +50,7 @@ _LAYOUTS: Final = (
     (" ", _NAMED_IN_FULL),
     (" ", [_SCORE, _FULL_RANK, _PERCENTILE, _P_VALUE, _Q_VALUE]),
     (" ", [_SCORE, _RANK, _PERCENTILE, _P_VALUE, _Q_VALUE]),
+    (" ", [_SCORE, _RANK, _P_VALUE, _Q_VALUE]),
     (" ", [_SCORE, _RANK, _P_VALUE]),
     (" ", [_SCORE, _RANK]),
     (" ", [_SCORE]),
@@ -64,6 +70,12 @@ def score_lines(scores: Sequence[AttackScore], pool: str, width: int) -> list[st
     count = f"{max(of):,} " if len(of) == 1 and among.endswith("s") else ""
     percentile = next((f"; {name}: share below" for name in ("percentile", "%") if name in lines[0]), "")
     return [*lines, f"among {count}{among}{percentile}"]
+
+
+def meaning_lines(scores: Sequence[AttackScore], width: int) -> list[str]:
+    """What p and q mean, in plain words; nothing where no score has them."""
+    compared = any(score.p_value is not None for score in scores)
+    return textwrap.wrap(P_IN_WORDS, max(width, 20)) if compared else []
 
 
 def probability(value: float | None) -> str:
@@ -87,12 +99,14 @@ class ScoreTable(Widget):
         self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(score_lines(self._scores, self._pool, width))
+        return len(score_lines(self._scores, self._pool, width)) + len(meaning_lines(self._scores, width))
 
     def render(self) -> Content:
-        header, *rows = score_lines(self._scores, self._pool, self.content_size.width)
+        width = self.content_size.width
+        header, *rows = score_lines(self._scores, self._pool, width)
         *rows, note = rows or [""]
-        return Content.assemble((header, "bold"), "\n", "\n".join(rows), "\n", (note, "dim"))
+        notes = [note, *meaning_lines(self._scores, width)]
+        return Content.assemble((header, "bold"), "\n", "\n".join(rows), "\n", ("\n".join(notes), "dim"))
 
 
 def _aligned(scores: Sequence[AttackScore], columns: Sequence[_Column], gap: str) -> list[str]:

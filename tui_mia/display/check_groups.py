@@ -15,7 +15,11 @@ _UNKNOWN: Final = _SEVERITY.index("underpowered")
 _GROUPS: Final = (
     ("Blind baselines", "Can the two sides be told apart without the model?", ("blind_",)),
     ("Reference model", "Do the attacks find the same on a model that saw no candidate?", ("reference",)),
-    ("Negative control", "Do the attacks find something where there is nothing?", ("negative_control",)),
+    (
+        "Negative control",
+        "Do the attacks find something where there is nothing?",
+        ("negative_control", "control_"),
+    ),
     ("Near duplicates", "Do samples occur more than once?", ("duplicates_", "captions_")),
     ("Power", "What could this many samples have shown?", ("power",)),
     ("Stability", "Does the audit say the same when it is asked again?", ("stability_",)),
