@@ -183,6 +183,7 @@ def _scores(
         "score": score,
         "p_value": p_value if is_candidate else nothing,
         "q_value": np.minimum(1, 1.5 * p_value) if is_candidate else nothing,
+        "placement": 1 - p_value,
     }
     return pa.table(columns, schema=TABLES["scores"])
 

@@ -17,11 +17,13 @@ import logging
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import torch
 
 from tui_mia.evidence.auc import auc_difference, placements
@@ -50,8 +52,10 @@ SETTINGS = {"matched": (), "shifted": SHIFTED, "shifted, with a reference": (*SH
 # The mean drop of a pair under the views of a kind; then how far members' drops lie above the others'.
 DROPS = """
   WITH drops AS (
-    SELECT number, (augmented.view - 1) % {kinds} AS kind, member, avg(plain.cosine - augmented.cosine) AS fall
-    FROM similarities plain JOIN similarities augmented USING (run_id, number) JOIN samples USING (run_id, number)
+    SELECT number, (augmented.view - 1) % {kinds} AS kind, member,
+           avg(plain.cosine - augmented.cosine) AS fall
+    FROM similarities plain JOIN similarities augmented USING (run_id, number)
+         JOIN samples USING (run_id, number)
     WHERE run_id = '{run}' AND pool = 'candidates' AND plain.view = 0 AND augmented.view > 0 GROUP BY ALL)
   SELECT kind, (avg(fall) FILTER (member) - avg(fall) FILTER (NOT member))
          / sqrt((var_samp(fall) FILTER (member) + var_samp(fall) FILTER (NOT member)) / 2) AS difference
@@ -95,7 +99,7 @@ def write_tables(folder: Path) -> None:
     # All audits of a model before the next one, so that an early end leaves whole rows.
     found = {(model.name, way): audit(folder, model, way) for model in models for way in SETTINGS}
     names = [model.name for model in models]
-    text = sizes(models) + paper_table(names, found) + shift_table(names, found)
+    text = sizes() + paper_table(names, found) + shift_table(names, found)
     text += gain_table(folder, names, found) + drop_table(folder, names, found)
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
     DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
@@ -120,10 +124,10 @@ def audit(folder: Path, model: Model, way: str) -> dict[str, Any]:
     if not kept.exists():
         logging.info("auditing %s, %s", model.name, way)
         options = ("--model", f"local-dir:{model.folder}", "--attacks", ",".join(ATTACKS), *SETTINGS[way])
-        document = tui_mia(folder, "run", str(WORLD / "audit.toml"), "--new", *options)
+        document = tui_mia(folder, "run", str(WORLD / "audit.toml"), *options)
         kept.write_text(json.dumps(document, indent=2))
-    document = json.loads(kept.read_text())
-    return dict(document)
+    document: dict[str, Any] = json.loads(kept.read_text())
+    return document
 
 
 def tui_mia(folder: Path, *arguments: str) -> Any:
@@ -132,18 +136,16 @@ def tui_mia(folder: Path, *arguments: str) -> Any:
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
-def sizes(models: tuple[Model, ...]) -> str:
-    counts = {"shipped size": SHIPPED, "small": SMALL}
+def sizes() -> str:
+    """What the two sizes are, in words."""
     said = []
-    for name, config in counts.items():
-        recipe.MODEL_CONFIG = config
-        built = recipe.open_clip.CLIP(**config)
-        image = sum(weight.numel() for weight in built.visual.parameters())
-        whole = sum(weight.numel() for weight in built.parameters())
+    for name, config in (("shipped size", SHIPPED), ("small", SMALL)):
+        model = open_clip.CLIP(**config)
+        millions = [sum(w.numel() for w in part.parameters()) / 1e6 for part in (model, model.visual)]
         said.append(
-            f"{name}: {whole / 1e6:.1f} million parameters, {image / 1e6:.2f} million of them for images"
+            f"{name}: {millions[0]:.1f} million parameters, {millions[1]:.2f} million of them for images"
         )
-    return "\n" + "; ".join(said) + ".\n"
+    return f"\n{'; '.join(said)}.\n"
 
 
 def paper_table(names: list[str], found: dict[tuple[str, str], dict[str, Any]]) -> str:
@@ -199,7 +201,9 @@ def gain_table(folder: Path, names: list[str], found: dict[tuple[str, str], dict
             csa, wsa = (np.array([row[attack] for row in answer]) for attack in ("csa", "wsa"))
             gain = auc_difference(placements(member, wsa), placements(member, csa))
             low = _low_rate_gain(member, csa, wsa) if way == "matched" else "-"
-            rows.append((way, name, _difference(vars_of(gain)), low))
+            rows.append(
+                (way, name, _difference({"value": gain.value, "low": gain.low, "high": gain.high}), low)
+            )
     return _table("WSA minus CSA, on the same pairs", ("pools", "model", "AUC", "TPR at 1 % FPR"), rows)
 
 
@@ -214,17 +218,13 @@ def drop_table(folder: Path, names: list[str], found: dict[tuple[str, str], dict
     return _table(title, ("pools", "model", *KINDS), rows)
 
 
-def vars_of(estimate: Any) -> dict[str, float]:
-    return {part: getattr(estimate, part) for part in ("value", "low", "high")}
-
-
 def _low_rate_gain(member: np.ndarray, csa: np.ndarray, wsa: np.ndarray) -> str:
-    """WSA's true-positive rate at 1 % FPR minus CSA's; both thresholds and all pairs are resampled together."""
+    """WSA's true-positive rate at 1 % FPR minus CSA's, with a paired bootstrap of members and non-members."""
     draw = np.random.default_rng(SEED)
     yes, no = np.flatnonzero(member), np.flatnonzero(~member)
 
     def gain(yes: np.ndarray, no: np.ndarray) -> float:
-        # The largest rate with at most 1 % of non-members at or above the threshold, which they set.
+        # The share of members above all but the highest 1 % of non-members.
         rates = [np.mean(s[yes] > np.sort(s[no])[-(len(no) // 100) - 1]) for s in (wsa, csa)]
         return float(rates[0] - rates[1])
 
@@ -246,7 +246,7 @@ def _difference(figure: dict[str, float] | None) -> str:
     return f"{figure['value']:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f})" if figure else "-"
 
 
-def _table(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, tuple("---" for _ in heads), *rows]
     return f"\n{title}:\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 

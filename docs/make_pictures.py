@@ -37,7 +37,13 @@ COMMANDS = [
     ],
 ]
 # What is pressed to come to each pane, from the one before.
-PANES = [("runs", []), ("results", ["enter"]), ("sample", ["j", "j", "enter"]), ("plots", ["2", "p"])]
+PANES = [
+    ("runs", []),
+    ("results", ["enter"]),
+    ("sample", ["j", "j", "enter"]),
+    ("plots", ["2", "p"]),
+    ("checks", ["2", "c"]),
+]
 SIZE = (120, 36)
 SECONDS_TO_SETTLE = 2.0
 

@@ -3,13 +3,23 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import imagehash
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter, PngImagePlugin
 
-from tui_mia.encoder.appearance import FORM_NAMES, NO_HASH, STATISTICS_NAMES, Appearance, appearance
+from tui_mia.encoder.appearance import (
+    FORM_NAMES,
+    NO_HASH,
+    STATISTICS_NAMES,
+    Appearance,
+    Glimpse,
+    appearance,
+    appearances,
+    glimpse,
+)
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -22,6 +32,10 @@ def seen(image_bytes: bytes) -> Appearance:
     with Image.open(io.BytesIO(image_bytes)) as image:
         image.load()
         return appearance(image, image_bytes, image.convert("RGB"))
+
+
+def glimpsed(image: Image.Image) -> Glimpse:
+    return glimpse(image, b"bytes", image.convert("RGB"))
 
 
 def form(image_bytes: bytes) -> dict[str, float]:
@@ -156,3 +170,35 @@ def test_a_picture_with_too_little_to_hash_has_no_hash() -> None:
     ImageDraw.Draw(stripe).rectangle((0, 40, 100, 60), fill="black")
     for picture in (Image.new("RGB", (60, 60), "white"), stripe, stripe.rotate(90)):
         assert seen(saved(picture)).perceptual_hash == NO_HASH
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90), st.integers(0, 99)), min_size=2, max_size=12)
+)
+def test_a_picture_is_told_the_same_to_the_last_bit_whichever_others_it_is_told_with(
+    made: list[tuple[int, int, int]],
+) -> None:
+    colours = ["gray", "white", "red", "#123456"]
+    pictures = [
+        Image.new("RGB", (width, height), colours[seed % 4]) if seed < 20 else noise(width, height, seed)
+        for width, height, seed in made
+    ]
+    together = appearances([glimpsed(picture) for picture in pictures])
+    for picture, found in zip(pictures, together, strict=True):
+        alone = appearances([glimpsed(picture)])[0]
+        assert found.form.tobytes() == alone.form.tobytes()
+        assert found.statistics.tobytes() == alone.statistics.tobytes()
+        assert found.perceptual_hash == alone.perceptual_hash
+    assert appearances([]) == []
+
+
+def test_the_hash_is_that_of_imagehash_of_the_thumbnail() -> None:
+    soft = [noise(12, 9, seed).resize((size, size)) for seed, size in enumerate([64, 100, 300, 700])]
+    pictures = [drawing(), drawing("green", 900), *soft]
+    found = appearances([glimpsed(picture) for picture in pictures])
+    for picture, each in zip(pictures, found, strict=True):
+        of_thumbnail = imagehash.phash(Image.fromarray(glimpsed(picture).thumbnail))
+        assert each.perceptual_hash == int(str(of_thumbnail), 16)
+        of_picture = int(str(imagehash.phash(picture)), 16)
+        assert (each.perceptual_hash ^ of_picture).bit_count() <= 4

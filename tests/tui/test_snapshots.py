@@ -36,6 +36,21 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+def check(
+    name: str, attack: str | None, value: float, low: float | None, high: float | None, outcome: str
+) -> dict[str, Any]:
+    return {
+        "check": name,
+        "attack": attack,
+        "value": value,
+        "low": low,
+        "high": high,
+        "n": 40,
+        "outcome": outcome,
+        "words": f"What {name} found, in words.",
+    }
+
+
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """One run of forty labelled candidates, the same every time; named as in the current folder."""
@@ -53,13 +68,36 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             for one in ids
         ],
         "scores": [
-            {**one, "attack": attack, "score": score(one["number"]), "p_value": (one["number"] + 1) / 41}
+            {
+                **one,
+                "attack": attack,
+                "score": score(one["number"]),
+                "p_value": (one["number"] + 1) / 41,
+                "q_value": 0.9,
+            }
             for attack, score in SCORES.items()
             for one in ids
         ],
         "metrics": [
-            {"attack": attack, "metric": "auc", "value": value, "n": 40}
-            for attack, value in (("csa", 0.512), ("wsa", 0.934))
+            {"attack": attack, "metric": "auc", "value": value, "low": low, "high": high, "n": 40}
+            for attack, value, low, high in (("csa", 0.512, 0.325, 0.696), ("wsa", 0.934, 0.81, 0.979))
+        ],
+        "verdicts": [
+            {
+                "attack": None,
+                "outcome": "leak",
+                "reasons": ["wsa: AUC 0.934 (0.810 to 0.979), above chance."],
+            },
+            {"attack": "csa", "outcome": "inconclusive: underpowered", "reasons": ["AUC 0.512."]},
+            {"attack": "wsa", "outcome": "leak", "reasons": ["AUC 0.934 (0.810 to 0.979), above chance."]},
+        ],
+        "checks": [
+            check("power", None, 0.78, None, None, "underpowered"),
+            check("blind_all", None, 0.481, 0.297, 0.671, "ok"),
+            check("blind_[/x]", None, 0.953, 0.85, 0.987, "shift"),
+            check("negative_control", "csa", 0.5, 0.3, 0.7, "ok"),
+            check("duplicates_within_candidates", None, 10.0, None, None, "note"),
+            check("stability_seed", "wsa", 0.991, None, None, "ok"),
         ],
     }
     for table, rows in tables.items():
@@ -82,7 +120,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
-@pytest.mark.parametrize("name", ["audit", "runs", "results", "plots"])
+@pytest.mark.parametrize("name", ["audit", "runs", "results", "plots", "checks"])
 def test_a_pane_looks_as_it_did(
     snap_compare: Callable[..., bool],
     database: Path,
@@ -100,7 +138,9 @@ def test_a_pane_looks_as_it_did(
             await pilot.press("enter" if name == "results" else "p")
             await wait_until(pilot, lambda: name in app._panes)
         await bring(pilot, name)
-        shown = {"audit": "needed", "runs": "0.934", "results": "barley", "plots": "wsa"}[name]
+        shown = {"audit": "needed", "runs": "0.934", "results": "barley", "plots": "wsa", "checks": "shift"}[
+            name
+        ]
         await wait_until(pilot, lambda: shown in app.export_screenshot().replace("&#160;", " "))
         await pilot.pause(0.5)
 

@@ -55,19 +55,12 @@ _KNOWN_METADATA |= {"interlace", "progression", "jfif", "jfif_version", "jfif_un
 _KNOWN_METADATA |= {"gamma", "compression"}
 # Quantisation tables at quality 50 (ITU T.81, annex K) have these mean steps.
 _STANDARD_LUMINANCE_STEP = 57.625
+_HASHED_ORDERS = 8
 # Cosines are rounded to these, so that integers by integers stay exact and equal ones equal.
 _COSINE_STEPS = 2**14
-_HASHED_ORDERS = 8
-
-
-def _cosines(side: int, orders: int) -> _Floats:
-    """Rows [orders, side] of the orthonormal cosine transform, in whole steps."""
-    order, place = np.arange(orders)[:, None], np.arange(side) + 0.5
-    rows: _Floats = np.cos(np.pi / side * order * place) * np.sqrt(np.where(order, 2, 1) / side)
-    return np.rint(rows * _COSINE_STEPS)
-
-
-_COSINES, _HASHED_COSINES = _cosines(_HALF, _HALF), _cosines(SIDE, _HASHED_ORDERS)
+_ORDERS = np.arange(_HALF)
+_COSINES = np.rint(_COSINE_STEPS * np.cos(np.pi / SIDE * np.outer(_ORDERS, 2 * _ORDERS + 1)))
+_NORM = np.sqrt(np.where(_ORDERS, 2, 1) / _HALF) / _COSINE_STEPS
 _SPECTRUM_STEPS = 16
 # Rings of the spectrum, in octaves and half octaves; the last band is what is lost from 64 to 32 pixels.
 _BAND_EDGES = np.array([1, 2, 3, 5, 8, 12, 20])
@@ -230,20 +223,21 @@ def _colours(column: Image.Image, count: int) -> _Floats:
     channels = np.asarray(column).reshape(count, pixels, 3).transpose(0, 2, 1).astype(np.float64)
     sums = channels.sum(axis=2)
     products = channels @ channels.transpose(0, 2, 1)
-    means = sums / (pixels * 255)
-    covariance = (products * pixels - sums[:, :, None] * sums[:, None]) / (pixels * 255) ** 2
-    deviations = np.sqrt(covariance[:, [0, 1, 2], [0, 1, 2]])
-    correlations = covariance[:, [0, 1], [1, 2]] / (deviations[:, :2] * deviations[:, 1:] + 1e-4)
+    scatter = products * pixels - sums[:, :, None] * sums[:, None]
+    deviations = np.sqrt(scatter[:, [0, 1, 2], [0, 1, 2]]) / (pixels * 255)
+    covariance = scatter[:, [0, 1], [1, 2]] / (pixels * 255) ** 2
+    correlations = covariance / (deviations[:, :2] * deviations[:, 1:] + 1e-4)
     # Hasler and Suesstrunk's colourfulness, from the moments of its two opponent channels.
-    spread = np.sqrt(np.maximum(0, np.einsum("ij,njk,ik->n", _OPPONENTS, covariance, _OPPONENTS)))
-    colourfulness = spread + 0.3 * np.hypot(*np.einsum("ij,nj->in", _OPPONENTS, means))
+    spread = np.sqrt(np.einsum("ij,njk,ik->n", _OPPONENTS, scatter, _OPPONENTS)) / (pixels * 255)
+    means = sums / (pixels * 255)
+    colourfulness = spread + 0.3 * np.hypot(*np.einsum("ij,nj->in", _OPPONENTS, sums)) / (pixels * 255)
 
     hsv = np.asarray(column.convert("HSV")).reshape(count, pixels, 3)
     saturation = hsv[:, :, 1]
     hues = _counts(_HUE_BIN[hsv[:, :, 0]], _HUE_BINS, saturation) / (pixels * 255)
-    squares = np.square(saturation, dtype=np.float64).sum(axis=1) / (pixels * 255**2)
-    mean = saturation.sum(axis=1) / (pixels * 255)
-    deviation = np.sqrt(np.maximum(0, squares - mean**2))
+    squares = np.square(saturation, dtype=np.float64).sum(axis=1)
+    total = saturation.sum(axis=1, dtype=np.float64)
+    mean, deviation = total / (pixels * 255), np.sqrt(squares * pixels - total**2) / (pixels * 255)
     grey = (saturation < 0.05 * 255).sum(axis=1) / pixels
     return np.column_stack([means, deviations, correlations, hues, colourfulness, mean, deviation, grey])
 
@@ -279,8 +273,8 @@ def _edges(grey: _Bytes) -> tuple[_Floats, NDArray[np.bool_]]:
 
 def _bands(grey: _Bytes, half: _Bytes) -> _Floats:
     """Mean power, of white being 1, in each ring of the spectrum and in what 32 pixels don't show; log10."""
-    spectrum = (_COSINES @ half.astype(np.float64) @ _COSINES.T).reshape(len(half), -1)
-    steps = np.rint(spectrum * (_SPECTRUM_STEPS / _COSINE_STEPS**2))
+    spectrum = _COSINES @ half.astype(np.float64) @ _COSINES.T * np.outer(_NORM, _NORM)
+    steps = np.rint(spectrum.reshape(len(half), -1) * _SPECTRUM_STEPS)
     rings = (steps * steps) @ _IN_RING / (_IN_RING.sum(axis=0) * _SPECTRUM_STEPS**2)
     fine, coarse = (np.square(each, dtype=np.int32).sum(axis=(1, 2), dtype=np.int32) for each in (grey, half))
     detail = np.maximum(0, fine - 4 * coarse) / (SIDE**2 - _HALF**2)
@@ -288,13 +282,23 @@ def _bands(grey: _Bytes, half: _Bytes) -> _Floats:
 
 
 def _hashes(grey: _Bytes) -> NDArray[np.uint64]:
-    """pHash [n]: which of the 64 lowest coefficients are above their median, row by row, first bit highest."""
-    lowest = (_HASHED_COSINES @ grey.astype(np.float64) @ _HASHED_COSINES.T).reshape(len(grey), -1)
+    """pHash [n]: which of the 64 lowest coefficients are above their median, row by row, first in front."""
+    small = _halved(_halved(grey))
+    cosines = _COSINES[:_HASHED_ORDERS]
+    lowest = (cosines @ small.astype(np.float64) @ cosines.T).reshape(len(small), -1)
     middle = _HASHED_ORDERS**2 // 2
     ordered = np.partition(lowest, (middle - 1, middle), axis=1)
     medians = ordered[:, middle - 1 : middle + 1].mean(axis=1, keepdims=True)
     bits = np.packbits(lowest > medians, axis=1)
     return bits.view(">u8")[:, 0].astype(np.uint64)
+
+
+def _halved(pictures: _Bytes) -> _Bytes:
+    """[n, h, 64] to [n, 32, h], on their side: twice is what Pillow makes of each alone, to the last bit."""
+    count, height, _ = pictures.shape
+    column = Image.fromarray(pictures.reshape(-1, SIDE))
+    narrow = np.asarray(column.resize((_HALF, column.height), Image.Resampling.LANCZOS))
+    return np.ascontiguousarray(narrow.reshape(count, height, _HALF).transpose(0, 2, 1))
 
 
 def _textures(pieces: Sequence[_Bytes]) -> _Floats:
@@ -332,4 +336,5 @@ def _texture(luminance: _Bytes) -> _Floats:
 
 def _mean(values: NDArray[np.int16] | NDArray[np.bool_]) -> _Floats:
     """Of [n, h, w]: [n]."""
-    return values.sum(axis=(1, 2), dtype=np.int32) / values[0].size
+    means: _Floats = values.sum(axis=(1, 2), dtype=np.int32) / values[0].size
+    return means

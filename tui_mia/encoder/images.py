@@ -151,8 +151,9 @@ def _submit(
             images.append(item.image)
         places.append(len(images) - 1)
         previous = item
-    # Few images are for many threads.
-    together = max(1, min(MOST_TOGETHER, len(images) // (os.cpu_count() or 1)))
+    # Few images are for many threads: of all batches ahead, two jobs each.
+    a_thread = len(images) * (BATCHES_AHEAD + 1) // (os.cpu_count() or 1)
+    together = max(1, min(MOST_TOGETHER, a_thread // 2))
     decoding = [
         threads.submit(decode_together, images[start : start + together], preprocess, reference)
         for start in range(0, len(images), together)

@@ -15,7 +15,7 @@ from tui_mia.evidence.verdict import LEVEL, Circumstances
 from tui_mia.power import smallest_detectable_auc
 
 # A false alarm about the audit itself costs a look, not a verdict.
-DEFECT_LEVEL = 0.05
+DEFECT_LEVEL = 0.01
 
 CheckOutcome: TypeAlias = Literal["ok", "note", "shift", "defect", "underpowered", "unstable"]
 

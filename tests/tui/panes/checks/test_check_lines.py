@@ -43,7 +43,14 @@ def a_summary(*checks: CheckRow, verdict: str | None = "leak") -> RunSummary:
     )
     said = VerdictRow(verdict, ["csa: because"]) if verdict else None
     return RunSummary(
-        Path("a.duckdb"), RunRow("run-7", "done"), {}, 0, [], {"csa": attack}, said, list(checks)
+        Path("a.duckdb"),
+        RunRow(run_id="run-7", status="done"),
+        {},
+        0,
+        [],
+        {"csa": attack},
+        said,
+        list(checks),
     )
 
 
@@ -74,9 +81,7 @@ def test_attacks_come_first_and_then_groups_with_something_amiss() -> None:
 
 
 def test_counts_are_of_how_many_and_have_no_bar() -> None:
-    (line,) = [each for each in lines_of(a_summary(a_check("duplicates_in_nonmembers", "note", value=9.0)))][
-        -1:
-    ]
+    line = lines_of(a_summary(a_check("duplicates_in_nonmembers", "note", value=9.0)))[-1]
     assert line_text(line, 140).split() == ["•", "note", "image", "in", "non-members", "9", "of", "1,400"]
 
 

@@ -68,9 +68,13 @@ def write_run(database: Path, run_id: str, day: int, verdict: str | None = "leak
     folder.mkdir()
     for table, rows in tables.items():
         pq.write_table(pa.Table.from_pylist(rows, TABLES[table]), folder / f"{table}.parquet")
-    created = datetime(2026, 1, day, tzinfo=UTC)
-    status = "failed" if verdict is None else "done"
-    ingest(database, RunRow(run_id=run_id, status=status, created_at=created, architecture="RN50"), folder)
+    row = RunRow(
+        run_id=run_id,
+        status="failed" if verdict is None else "done",
+        created_at=datetime(2026, 1, day, tzinfo=UTC),
+        architecture="RN50",
+    )
+    ingest(database, row, folder)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ Part: TypeAlias = Text | Table
 LABEL_CELLS: Final = 8
 LOG_LINES_BELOW: Final = 6
 GIBIBYTE: Final = 2**30
+MORE_THAN_ANY_TABLE: Final = 1_000
 # The columns of a table of figures that a narrow screen can do without, the first ones first.
 DISPENSABLE: Final = ("TPR@0.1%", "TPR@10%", "TPR@1%", "p <= 0.01", "95 %")
 
@@ -208,8 +209,9 @@ class _Narrowed:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
         table = copy(self._table)
+        unlimited = options.update(max_width=MORE_THAN_ANY_TABLE)
         for header in DISPENSABLE:
-            if console.measure(table).maximum <= options.max_width:
+            if console.measure(table, options=unlimited).maximum <= options.max_width:
                 break
             kept = (column for column in table.columns if str(column.header) != header)
             table.columns = [replace(column, _index=place) for place, column in enumerate(kept)]
