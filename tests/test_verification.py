@@ -43,6 +43,13 @@ def test_what_was_just_audited_is_verified(copied: Path, tui_mia: TuiMia) -> Non
         ),
         ("UPDATE verdicts SET outcome = 'no evidence' WHERE attack IS NULL", "verdicts", "outcome"),
         ("UPDATE checks SET words = 'all is well' WHERE \"check\" = 'power'", "checks", "words"),
+        ("UPDATE scores SET q_value = 0.0001 WHERE q_value > 0.5", "scores", "q_value"),
+        (
+            "INSERT INTO verdicts SELECT run_id, 'evil', 'leak', [] FROM runs",
+            "verdicts",
+            None,
+        ),
+        ("DELETE FROM scores", "verdicts", None),
         ("DELETE FROM metrics WHERE metric = 'auc' AND attack = 'csa'", "metrics", None),
     ],
 )

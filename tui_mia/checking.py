@@ -33,6 +33,9 @@ from tui_mia.scored import AttackScores
 from tui_mia.spec import AuditSpec
 from tui_mia.tables import AuditPool
 
+# Fewer have no order to speak of.
+FEWEST_RANKED = 10
+
 
 def scored(pools: Mapping[str, AuditPool], outcome: Outcome, control: Outcome) -> Audited:
     """What the attacks say, and the labels; every sample alone of its kind."""
@@ -72,7 +75,7 @@ def encode_again(
     view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
     pool = spec.pools.candidates
     again = reencode(shards, pool, parts, model, spec.views, view_seed, batch_size)
-    if again.sample_ids:
+    if len(again.sample_ids) >= FEWEST_RANKED:
         yield order_stability(again.stored.similarities, again.again.similarities)
 
 
@@ -88,6 +91,8 @@ def other_seed(
     """The attacks that draw, with another draw."""
     before = {attack.attack: attack for attack in scores}
     attacks = [attack for attack in make_stability_attacks(spec.attacks) if attack.name in before]
+    if len(pools.candidates) < FEWEST_RANKED:
+        return
     for again in run_attacks(attacks, pools, logit_scale, spec.run.seed + 1).scores:
         yield seed_stability(before[again.attack], again)
 

@@ -65,8 +65,11 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+# What is inconclusive is no reason to pass; a leak is less.
+FAILING = {Outcome.LEAK: ("leak",), Outcome.INCONCLUSIVE: ("inconclusive", "leak")}
 FailOn = Annotated[
-    Outcome | None, typer.Option("--fail-on", help="Exit with 4 if this is the verdict of the run.")
+    Outcome | None,
+    typer.Option("--fail-on", help="Exit with 4 on a leak, or on that and on whatever is inconclusive."),
 ]
 
 
@@ -498,7 +501,11 @@ def _see_through(
         _fail(f"run {run_id} failed: {finished.error}\n{advice}", ExitCode.FAILED)
     if finished.status == "cancelled":
         _fail(f"run {run_id} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
-    if fail_on is not None and summary.verdict is not None and summary.verdict.outcome.startswith(fail_on):
+    if (
+        fail_on is not None
+        and summary.verdict is not None
+        and summary.verdict.outcome.startswith(FAILING[fail_on])
+    ):
         _fail(f"run {run_id}: the verdict is {summary.verdict.outcome} (--fail-on {fail_on})", ExitCode.FOUND)
 
 

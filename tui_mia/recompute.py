@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tui_mia.evidence import judge
+from tui_mia.evidence import judge, q_values
 from tui_mia.runs.tables import TABLES
 from tui_mia.spec import read_spec
 from tui_mia.stored import read_audited
 
 # What tells the rows of each table apart.
 KEYS: Final = {"metrics": ("attack", "metric"), "checks": ("attack", "check"), "verdicts": ("attack",)}
+# The names of figures; other metrics are facts of an attack's fit.
+FIGURE: Final = re.compile("auc|balanced_accuracy|group_|member_share|survivors_|tpr_|fpr_")
 # Sums depend on the order of their terms in the last digits.
 TOLERANCE: Final = 1e-9
 
@@ -49,12 +54,52 @@ def recompute(folder: Path) -> dict[str, object]:
         ("verdicts", judgement.verdicts),
     ):
         again = _by_key(table, (vars(row) for row in rows))
-        stored = _by_key(table, pq.read_table(folder / f"{table}.parquet").to_pylist())
-        left_out += [" ".join(part for part in key if part) for key in stored if key not in again]
+        rows_stored = pq.read_table(folder / f"{table}.parquet").to_pylist()
+        stored = _by_key(table, rows_stored)
+        if len(stored) < len(rows_stored):
+            differences.append(_difference(table, "rows", None, len(rows_stored), len(stored)))
+        for key in stored.keys() - again.keys():
+            name = _name(key)
+            if _needs_the_model(table, key):
+                left_out.append(name)
+            else:
+                differences.append(_difference(table, name, None, "present", None))
         compared += len(again)
         for key, row in again.items():
             differences += _differences(table, key, stored.get(key), row)
+    differences += _q_values(folder)
     return {"compared": compared, "differences": differences, "not_recomputed": sorted(left_out)}
+
+
+def _needs_the_model(table: str, key: tuple[str, ...]) -> bool:
+    """Whether a row can't follow from what is stored: the facts of a fit, and what encodes or fits again."""
+    if table == "metrics":
+        return not FIGURE.match(key[1])
+    return table == "checks" and (key[1].startswith("stability_") or key[1].endswith("_failed"))
+
+
+def _q_values(folder: Path) -> Iterable[dict[str, object]]:
+    """The attacks whose q-values are not those of their p-values."""
+    scores = pq.read_table(folder / "scores.parquet", columns=["attack", "p_value", "q_value"])
+    scores = scores.filter(pc.is_valid(scores["p_value"]))
+    for attack in sorted(pc.unique(scores["attack"]).to_pylist()):
+        of_attack = scores.filter(pc.equal(scores["attack"], attack))
+        again = q_values(of_attack["p_value"].to_numpy())
+        stored = pc.fill_null(of_attack["q_value"], math.nan).to_numpy()
+        off = ~np.isclose(stored, again, rtol=TOLERANCE, atol=TOLERANCE)
+        if off.any():
+            first = int(np.flatnonzero(off)[0])
+            yield _difference("scores", attack, "q_value", float(stored[first]), float(again[first]))
+
+
+def _difference(
+    table: str, row: str, column: str | None, stored: object, recomputed: object
+) -> dict[str, object]:
+    return {"table": table, "row": row, "column": column, "stored": stored, "recomputed": recomputed}
+
+
+def _name(key: tuple[str, ...]) -> str:
+    return " ".join(part for part in key if part) or "run"
 
 
 def _by_key(table: str, rows: Iterable[Row]) -> dict[tuple[str, ...], Row]:
@@ -64,16 +109,16 @@ def _by_key(table: str, rows: Iterable[Row]) -> dict[tuple[str, ...], Row]:
 def _differences(
     table: str, key: tuple[str, ...], stored: Row | None, again: Row
 ) -> Iterable[dict[str, object]]:
-    name = " ".join(part for part in key if part) or "run"
+    name = _name(key)
     if stored is None:
-        yield {"table": table, "row": name, "column": None, "stored": None, "recomputed": "present"}
+        yield _difference(table, name, None, None, "present")
         return
     for column in TABLES[table].names:
         before, now = stored[column], again[column]
         if isinstance(now, tuple | list):
             before, now = list(before or []), list(now)
         if not _same(before, now):
-            yield {"table": table, "row": name, "column": column, "stored": before, "recomputed": now}
+            yield _difference(table, name, column, before, now)
 
 
 def _same(before: object, now: object) -> bool:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+# The target's score minus the reference's is an attack of its own (Watson et al. 2022), under this name.
+CALIBRATED: Final = {"csa": "csa_calibrated", "loss": "loss_calibrated"}
 
 
 @dataclass(frozen=True)

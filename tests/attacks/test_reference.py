@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from tui_mia.attacks import (
-    CALIBRATED,
     Attack,
     AttackError,
     AttackPools,
@@ -25,7 +24,7 @@ from tui_mia.attacks import (
 )
 from tui_mia.attacks.csa import csa
 from tui_mia.embedded import Block, Pool, Subset
-from tui_mia.scored import AttackScores
+from tui_mia.scored import CALIBRATED, AttackScores
 from tui_mia.spec import AttacksSpec, CsaSpec, LossSpec, WsaSpec
 
 MakePool = Callable[..., Pool]

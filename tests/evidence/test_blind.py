@@ -94,11 +94,11 @@ def test_without_a_difference_the_mean_auc_is_a_half() -> None:
         ones, zeros = random.integers(15, 40, 2)
         found.append(aucs(np.arange(ones + zeros) < ones, plain(ones + zeros, seed), seed))
     for name in BLIND:
-        # One of these deviates by about 0.1, their mean by 0.03.
+        # One of these deviates by about 0.13, their mean by 0.04.
         assert abs(np.mean([auc[name] for auc in found]) - 0.5) < 0.1, name
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_the_names_of_groups_change_nothing(random: object) -> None:
     samples = 60

@@ -17,7 +17,11 @@ def estimate(value: float, error: float = 0.01) -> Estimate:
 
 
 MATCHED = Circumstances(
-    blind={"captions": estimate(0.5), "all": estimate(0.51)}, shifted=[], adjustable=True, smallest_auc=0.6
+    blind={"captions": estimate(0.5), "all": estimate(0.51)},
+    shifted=[],
+    adjustable=True,
+    has_reference=False,
+    smallest_auc=0.6,
 )
 SHIFTED = replace(
     MATCHED, blind={"captions": estimate(0.7), "all": estimate(0.75)}, shifted=["captions", "all"]
@@ -125,3 +129,20 @@ def test_the_more_attacks_the_harder_it_is_for_the_luckiest() -> None:
 def test_verdicts_of_attacks_keep_their_order_and_names() -> None:
     found = verdicts([CHANCE, ABOVE], MATCHED)
     assert [verdict.attack for verdict in found] == [None, "aea", "csa"]
+
+
+def test_an_attack_that_failed_on_the_reference_is_no_leak() -> None:
+    found = of_attack(ABOVE, replace(MATCHED, has_reference=True))
+    assert found.outcome == "inconclusive: distribution shift"
+    assert any("on which it failed" in reason for reason in found.reasons)
+
+
+def test_an_effect_that_shift_may_hide_is_not_no_evidence() -> None:
+    hidden = replace(CHANCE, adjusted=estimate(0.62))
+    assert of_attack(hidden, SHIFTED).outcome == "inconclusive: distribution shift"
+    assert of_attack(hidden, MATCHED).outcome == "no evidence"
+
+
+def test_a_score_that_is_the_same_for_all_has_measured_nothing() -> None:
+    constant = replace(CHANCE, auc=replace(CHANCE.auc, standard_error=0.0))
+    assert of_attack(constant).outcome == "inconclusive: underpowered"

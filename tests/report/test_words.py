@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.report.conftest import StoreRun
-from tui_mia.report import gather
 from tui_mia.display.check_groups import check_groups, is_amiss
+from tui_mia.report import gather
 from tui_mia.report.figure_tables import figure_tables
 from tui_mia.report.limits import limits
 from tui_mia.report.meaning import headline

@@ -6,10 +6,9 @@ Arrays only: no file, no model, no screen and no label of a candidate enters thi
 from tui_mia.attacks.attack import Attack, AttackError, Fitted, Known, Need
 from tui_mia.attacks.control import control_rows, negative_control
 from tui_mia.attacks.registry import make_attacks, make_stability_attacks
-from tui_mia.attacks.scoring import CALIBRATED, AttackPools, Outcome, Reference, run_attacks
+from tui_mia.attacks.scoring import AttackPools, Outcome, Reference, run_attacks
 
 __all__ = [
-    "CALIBRATED",
     "Attack",
     "AttackError",
     "AttackPools",

@@ -9,8 +9,8 @@ from tui_mia.attacks.aea import aea
 from tui_mia.attacks.attack import Attack, AttackError
 from tui_mia.attacks.csa import csa
 from tui_mia.attacks.loss import loss
-from tui_mia.attacks.scoring import CALIBRATED
 from tui_mia.attacks.wsa import wsa
+from tui_mia.scored import CALIBRATED
 from tui_mia.spec import ATTACK_ENTRY_POINTS, AttacksSpec
 
 

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known
 from tui_mia.attacks.placing import RawScores, finish
 from tui_mia.embedded import Pool, Subset
-from tui_mia.scored import AttackScores
+from tui_mia.scored import CALIBRATED, AttackScores
 
 FOLDS = 5
 BLOCK = 4096
-# The target's score minus the reference's is an attack of its own (Watson et al. 2022), under this name.
-CALIBRATED = {"csa": "csa_calibrated", "loss": "loss_calibrated"}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tui_mia.evidence.group import group_evidence
 from tui_mia.evidence.operating import operating_points
 from tui_mia.evidence.roc import FPR_POINTS, figures
 from tui_mia.evidence.verdict import LEVEL, AttackCase, Circumstances, Verdict, no_comparison, verdicts
-from tui_mia.scored import AttackScores
+from tui_mia.scored import CALIBRATED, AttackScores
 
 # Beyond this the two sides hardly overlap, and what is left in common is not what was asked about.
 LARGEST_ADJUSTABLE_AUC = 0.9
@@ -53,7 +53,7 @@ def judge(audited: Audited, smallest_auc: float) -> Judgement:
     """Figures, checks and verdicts of everything that was scored."""
     comparison = compare(audited)
     if comparison is None or not audited.attacks:
-        return Judgement([], checks_of_pools(audited), [no_comparison()] if audited.attacks else [])
+        return Judgement([], checks_of_pools(audited), [no_comparison(bool(audited.attacks))])
     blind = {
         name: placements(comparison.is_positive, comparison.scores(scored))
         for name, scored in audited.blind.items()
@@ -88,6 +88,7 @@ def _circumstances(
         blind=estimates,
         shifted=shifted,
         adjustable=ALL_BLIND in estimates and highest < LARGEST_ADJUSTABLE_AUC,
+        has_reference=bool(audited.reference),
         smallest_auc=smallest_auc,
     )
 
@@ -116,10 +117,13 @@ def _case(
     return AttackCase(
         attack=name,
         auc=auc_estimate(found, clusters),
-        above_blind={other: auc_difference(found, theirs, clusters) for other, theirs in blind.items()},
+        above_blind={
+            other: auc_difference(found, theirs, clusters, second_variance_factor=VARIANCE_FACTOR)
+            for other, theirs in blind.items()
+        },
         adjusted=adjusted,
         above_reference=auc_difference(found, reference[name], clusters) if name in reference else None,
-        calibrated=name.endswith("_calibrated"),
+        calibrated=bool(reference) and name in CALIBRATED.values(),
     )
 
 

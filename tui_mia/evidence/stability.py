@@ -18,8 +18,8 @@ def order_stability(stored: NDArray[np.float32], again: NDArray[np.float32]) -> 
     """Similarities [k, 1 + K] as stored, and of the same samples encoded again in another order and batch."""
     change = float(np.abs(stored - again).max(initial=0.0))
     spread = float(stored[:, 0].std()) if len(stored) else 0.0
-    share = change / spread if spread else float(change > 0)
-    stable = share <= LARGEST_CHANGE
+    share = change / spread if spread else 0.0
+    stable = share <= LARGEST_CHANGE or not spread
     says = "the same scores" if stable else "scores depend on what shares a batch"
     words = (
         f"{len(stored):,} candidates encoded again in another order and batch: similarities change by at most"

@@ -62,6 +62,7 @@ class Circumstances:
     blind: Mapping[str, Estimate]
     shifted: Sequence[str]
     adjustable: bool
+    has_reference: bool
     smallest_auc: float
 
     @property
@@ -111,13 +112,17 @@ def verdicts(cases: Sequence[AttackCase], run: Circumstances) -> list[Verdict]:
     return [_of_run(cases, of_attacks, leak.tolist(), run), *of_attacks]
 
 
-def no_comparison() -> Verdict:
-    """The verdict where there is nothing to compare the candidates with."""
+def no_comparison(attacks_ran: bool = True) -> Verdict:
+    """The verdict where there is nothing to compare the candidates with, or nothing was scored."""
+    if not attacks_ran:
+        return Verdict(
+            None, "inconclusive: no comparison set", ["No attack could run, so nothing was scored."]
+        )
     return Verdict(
         None,
         "inconclusive: no comparison set",
         [
-            "There is nothing to compare the candidates with: neither labels nor known non-members.",
+            "There is nothing to compare the candidates with: no labels of both kinds, no known non-members.",
             "Add pairs that the model can't have seen as [pools.nonmembers].",
         ],
     )
@@ -128,16 +133,24 @@ def _outcome(case: AttackCase, above_chance: bool, leak: bool, run: Circumstance
         return "leak"
     if above_chance:
         return "inconclusive: distribution shift"
-    if case.auc.high < run.smallest_auc:
+    if _masked(case, run):
+        return "inconclusive: distribution shift"
+    # A score that is the same for all has measured nothing.
+    if case.auc.high < run.smallest_auc and case.auc.standard_error > 0:
         return "no evidence"
     return "inconclusive: underpowered"
 
 
 def _leak_p_value(case: AttackCase, tests: Sequence[_Test], run: Circumstances) -> float:
-    """The largest of the tests' p-values; 1 where there is shift that nothing answers."""
-    if _shift_not_answered(case, run):
+    """The largest of the tests' p-values; 1 where one that is needed could not be made."""
+    if _shift_not_answered(case, run) or _lacks_reference(case, run):
         return 1.0
     return max(test.p_value for test in tests)
+
+
+def _masked(case: AttackCase, run: Circumstances) -> bool:
+    """Whether shift may hide an effect: it is taken out, and the figure could be one worth finding."""
+    return bool(run.shifted) and case.adjusted is not None and case.adjusted.high >= run.smallest_auc
 
 
 def _shift_not_answered(case: AttackCase, run: Circumstances) -> bool:
@@ -151,6 +164,11 @@ def _reference_decides(case: AttackCase, run: Circumstances) -> bool:
 
 def _beyond_adjusting(case: AttackCase, run: Circumstances) -> bool:
     return bool(run.shifted) and case.adjusted is None
+
+
+def _lacks_reference(case: AttackCase, run: Circumstances) -> bool:
+    """Whether this attack alone could not be held against the reference."""
+    return run.has_reference and not _has_reference(case)
 
 
 def _has_reference(case: AttackCase) -> bool:
@@ -214,6 +232,16 @@ def _reasons(case: AttackCase, outcome: Outcome, tests: Sequence[_Test], run: Ci
     if outcome == "leak":
         return [test.passed for test in tests] + _caveats(case, run)
     failed = [test.failed for test in tests[1:] if test.p_value > LEVEL]
+    if _lacks_reference(case, run):
+        failed.append("It could not be held against the reference model, on which it failed.")
+    if _masked(case, run) and tests[0].p_value > LEVEL and case.adjusted is not None:
+        return [
+            raw,
+            f"The two sides differ without the model ({', '.join(run.shifted)}), and adjusted for that the"
+            f" AUC is {_with_interval(case.adjusted)}: an effect may be hidden.",
+        ]
+    if failed and not run.shifted:
+        failed.append("No shift was found, but what was compared is too close to rule it out.")
     if _shift_not_answered(case, run):
         failed.append(
             f"The two sides differ without the model ({', '.join(run.shifted)}), too far for the figure to be"
@@ -243,13 +271,7 @@ def _of_run(
     cases: Sequence[AttackCase], of_attacks: Sequence[Verdict], leak: Sequence[float], run: Circumstances
 ) -> Verdict:
     """A leak of one attack is a leak; then shift; no evidence only if no attack leaves room for any."""
-    order: list[Outcome] = [
-        "leak",
-        "inconclusive: distribution shift",
-        "inconclusive: underpowered",
-        "no evidence",
-    ]
-    outcome = min((verdict.outcome for verdict in of_attacks), key=order.index)
+    outcome = min((verdict.outcome for verdict in of_attacks), key=PRECEDENCE.index)
     chosen = [number for number, verdict in enumerate(of_attacks) if verdict.outcome == outcome]
     # What is said of the run is said of the attack that speaks loudest.
     loudest = min(chosen, key=lambda number: (leak[number], -cases[number].auc.value))

@@ -12,12 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tui_mia.clean import printable
+from tui_mia.display.check_groups import check_groups, is_amiss
 from tui_mia.report import facts
 from tui_mia.report.charts import IntervalRow, histogram_chart, interval_chart, line_swatch, roc_chart
 from tui_mia.report.charts.histogram import group_class
 from tui_mia.report.charts.intervals import mark_swatch
 from tui_mia.report.charts.svg import line_class
-from tui_mia.display.check_groups import check_groups, is_amiss
 from tui_mia.report.contents import NoThumbnail, Report
 from tui_mia.report.figure_tables import figure_tables
 from tui_mia.report.limits import limits

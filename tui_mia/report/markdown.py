@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tui_mia.clean import printable
-from tui_mia.report import facts
 from tui_mia.display.check_groups import check_groups
+from tui_mia.report import facts
 from tui_mia.report.contents import ExposedSample, Report
 from tui_mia.report.figure_tables import FigureTable, figure_tables
 from tui_mia.report.limits import limits
