@@ -170,8 +170,20 @@ async def test_the_newest_run_is_shown_with_what_looks_most_like_a_member_first(
         assert shown.title() == "run run-b, 500 samples, by wsa_rich ▼"
         assert shown.numbers() == [449, 448, 447]
         lines = shown.screen().splitlines()
-        assert lines[2].split() == ["#", "M", "pool", "wsa_rich▼", "p-value", "caption"]
-        assert lines[3].split() == ["449", "-", "nonm", "0.4490", "-", "caption", "449", "of", "a", "cat"]
+        assert lines[2].split() == ["#", "M", "pool", "wsa_rich▼", "p-value", "q-value", "caption"]
+        assert lines[3].split() == [
+            "449",
+            "-",
+            "nonm",
+            "0.4490",
+            "-",
+            "-",
+            "caption",
+            "449",
+            "of",
+            "a",
+            "cat",
+        ]
         assert shown.place().startswith("1 of 500   #449   non-members   key k0449")
         assert max(len(line) for line in lines) <= 80
 
@@ -179,7 +191,7 @@ async def test_the_newest_run_is_shown_with_what_looks_most_like_a_member_first(
 async def test_a_wide_screen_has_all_attacks(show: Show, database: Path) -> None:
     async with show(database, size=(160, 50)) as shown:
         header = shown.screen().splitlines()[2].split()
-        assert header == ["#", "M", "pool", "aea", "csa", "wsa", "wsa_rich▼", "p-value", "caption"]
+        assert header == ["#", "M", "pool", "aea", "csa", "wsa", "wsa_rich▼", "p-value", "q-value", "caption"]
         await shown.pilot.resize_terminal(80, 24)
         await shown.until(lambda: "wsa " not in shown.screen())
         assert "aea" not in shown.screen().splitlines()[2]

@@ -46,19 +46,26 @@ def labels(width: int, sort: SampleSort, *, wide: bool, attacks: list[ScoredAtta
 
 def test_a_narrow_table_has_the_attack_sorted_by_or_else_the_best() -> None:
     by_csa = SampleSort("score", attack="csa")
-    assert labels(79, by_csa, wide=False) == ["#", "M", "pool", "csa", "p-value", "caption"]
+    assert labels(79, by_csa, wide=False) == ["#", "M", "pool", "csa", "p-value", "q-value", "caption"]
     assert labels(79, SampleSort("caption"), wide=False)[3] == "wsa_rich"
     assert labels(79, SampleSort("score", attack="aea"), wide=False) == ["#", "M", "pool", "aea", "caption"]
     assert labels(79, SampleSort(), wide=False, attacks=[]) == ["#", "M", "pool", "caption"]
 
 
 def test_a_wide_table_has_all_attacks_as_far_as_they_fit_and_always_the_one_sorted_by() -> None:
-    assert labels(159, SampleSort(), wide=True)[3:-2] == [attack.attack for attack in ATTACKS]
+    assert labels(159, SampleSort(), wide=True)[3:-3] == [attack.attack for attack in ATTACKS]
     many = [ScoredAttack(f"attack-{number:02}", False) for number in range(30)]
     shown = labels(119, SampleSort("score", attack="attack-29"), wide=True, attacks=many)
     assert shown[-2] == "attack-29"
     assert shown[3] == "attack-00"
     assert len(shown) < 15
+
+
+def test_p_and_q_stand_beside_one_another_and_a_dash_where_there_is_none() -> None:
+    p_value, q_value = columns_for(79, ATTACKS, SampleSort("score", attack="csa"), 999, wide=False)[4:6]
+    found = row(p_values={"csa": 0.01}, q_values={"csa": 0.25, "wsa": 0.5})
+    assert (p_value.text(found).strip(), q_value.text(found).strip()) == ("0.0100", "0.2500")
+    assert q_value.text(row()).strip() == "-"
 
 
 @pytest.mark.parametrize("width", [1, 20, 60, 79, 119, 159, 300])

@@ -112,7 +112,8 @@ def columns_for(
         if wide
         else Column("pool", 4, lambda row: _SHORT_POOLS.get(row.pool, row.pool), SampleSort("pool")),
     ]
-    after = [_p_value_column(shown.attack)] if shown and shown.has_p_values else []
+    has_p_values = shown is not None and shown.has_p_values
+    after = [_p_value_column(shown.attack), _q_value_column(shown.attack)] if shown and has_p_values else []
     taken = sum(column.width + 1 for column in (*before, *after)) + len("* ")
     room = (width - taken - NARROWEST_CAPTION) // (SCORE_WIDTH + 1)
     scores = [_score_column(attack.attack) for attack in _fitting(attacks, shown, room if wide else 1)]
@@ -167,6 +168,11 @@ def _p_value_column(attack: str) -> Column:
         SampleSort("p_value", attack=attack),
         right=True,
     )
+
+
+def _q_value_column(attack: str) -> Column:
+    # No order of its own: q-values go as p-values do.
+    return Column("q-value", P_VALUE_WIDTH, lambda row: p_value_text(row.q_values.get(attack)), right=True)
 
 
 def _fitted(text: str, width: int, right: bool) -> str:
