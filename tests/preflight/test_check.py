@@ -103,7 +103,14 @@ def test_weights_that_do_not_fit_are_found_before_a_run(
 
 def test_control_c_ends_it_and_leaves_no_process(small_audit: Path) -> None:
     command = [sys.executable, "-m", "tui_mia", "check", str(small_audit)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # As in a terminal: tests that run in the background are started with it ignored, and hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     assert re.match(r"(read|model) ", process.stderr.readline())
     children = psutil.Process(process.pid).children()
