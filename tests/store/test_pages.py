@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,15 @@ from tui_mia.store import (
     ScoredAttack,
     ScoreRange,
     StoredRun,
-    attacks_and_counts,
     attacks_of,
     count_samples,
     find_sample,
     first_samples,
     ingest,
+    open_samples,
     order_and_first_samples,
     order_samples,
+    peek_samples,
     read_samples,
 )
 
@@ -85,8 +86,45 @@ def test_samples_are_counted_by_pool_in_the_order_of_their_numbers(source: Store
     assert count_samples(StoredRun(source.database, "no such run")) == {}
 
 
-def test_attacks_and_counts_come_together(source: StoredRun) -> None:
-    assert attacks_and_counts(source) == (attacks_of(source), count_samples(source))
+def test_a_run_is_opened_with_its_first_rows_in_an_order_chosen_for_its_attacks(source: StoredRun) -> None:
+    by_csa = SampleSort("score", True, "csa")
+
+    def choose(attacks: Sequence[ScoredAttack]) -> SampleSort:
+        return SampleSort("score", True, attacks[0].attack)
+
+    assert open_samples(source, choose, limit=3) == (
+        attacks_of(source),
+        count_samples(source),
+        first_samples(source, by_csa, limit=3),
+    )
+    assert open_samples(source, choose, limit=0)[2] == []
+
+
+def test_a_text_that_many_have_is_found_at_the_top_of_an_order_and_one_that_few_have_everywhere(
+    database: Path, write_tables: WriteTables, make_run: MakeRun
+) -> None:
+    size = 12_000
+    samples = [
+        # Upside down, so that the order by number and the order by key are not the same.
+        {
+            "sample_id": f"{place:032}",
+            "caption": "dog" if place % 2 else "cat",
+            "key": f"{size - place:05}",
+            "pool": "candidates",
+        }
+        for place in range(size)
+    ]
+    samples[3]["caption"] = samples[11]["caption"] = "a rare Dog"
+    ingest(database, make_run("run-a"), write_tables("a", samples=samples))
+    source, by_key = StoredRun(database, "run-a"), SampleSort("key")
+    everything = order_samples(source, by_key)
+    for text, is_whole, count in (("DOG", False, 200), ("rare", True, 2), ("no such", True, 0)):
+        where = SampleFilter(text)
+        fitting = order_samples(source, by_key, where).numbers
+        found, rows, whole = peek_samples(source, everything, by_key, where)
+        assert whole == is_whole
+        assert found.numbers.tolist() == fitting[:count].tolist()
+        assert rows == read_samples(source, fitting[:count])
 
 
 @pytest.mark.parametrize("sort", [SampleSort(), SampleSort("score", True, "csa")])

@@ -32,13 +32,14 @@ from tui_mia.store.export import EXPORTABLE, Format, export_run, export_samples
 from tui_mia.store.ingest import delete_run, ingest
 from tui_mia.store.live import LiveRun
 from tui_mia.store.pages import (
-    attacks_and_counts,
     attacks_of,
     count_samples,
     find_sample,
     first_samples,
+    open_samples,
     order_and_first_samples,
     order_samples,
+    peek_samples,
     read_samples,
 )
 from tui_mia.store.query import QueryResult, export_query, query
@@ -106,7 +107,6 @@ __all__ = [
     "StoreError",
     "StoredRun",
     "VerdictRow",
-    "attacks_and_counts",
     "attacks_of",
     "count_samples",
     "delete_run",
@@ -119,8 +119,10 @@ __all__ = [
     "ingest",
     "limit_memory",
     "list_runs",
+    "open_samples",
     "order_and_first_samples",
     "order_samples",
+    "peek_samples",
     "query",
     "read_sample",
     "read_samples",

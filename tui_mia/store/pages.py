@@ -6,7 +6,7 @@ arrays of numbers, which DuckDB fills without holding up other threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +33,9 @@ _SORTED_BY: Final = {
     "p_value": "p_value",
 }
 _OF_A_SCORE: Final = ("score", "p_value")
+# At so many samples at the top of an order a text is looked for first, and so many must have it.
+_PEEK: Final = 10_000
+_ENOUGH: Final = 60
 
 
 def attacks_of(source: SampleSource, handle: QueryHandle | None = None) -> list[ScoredAttack]:
@@ -47,12 +50,22 @@ def count_samples(source: SampleSource, handle: QueryHandle | None = None) -> di
         return _counts(connection, source)
 
 
-def attacks_and_counts(
-    source: SampleSource, handle: QueryHandle | None = None
-) -> tuple[list[ScoredAttack], dict[str, int]]:
-    """`attacks_of` and `count_samples` of one moment, for a little less than both."""
+def open_samples(
+    source: SampleSource,
+    sort_of: Callable[[Sequence[ScoredAttack]], SampleSort],
+    limit: int = 200,
+    handle: QueryHandle | None = None,
+) -> tuple[list[ScoredAttack], dict[str, int], list[SampleRow]]:
+    """`attacks_of`, `count_samples` and `first_samples` of one moment, for less than the three by themselves.
+
+    The first `limit` rows are in the order that `sort_of` chooses for these attacks.
+    """
     with source.connected(handle) as connection:
-        return _attacks(connection, source), _counts(connection, source)
+        attacks, counts = _attacks(connection, source), _counts(connection, source)
+        if not limit:
+            return attacks, counts, []
+        numbers = _first_numbers(connection, source, sort_of(attacks), ALL_SAMPLES, limit)
+        return attacks, counts, rows_of(connection, source, numbers)
 
 
 def order_samples(
@@ -77,6 +90,27 @@ def order_and_first_samples(
     with source.connected(handle) as connection:
         order = _order(connection, source, sort, where)
         return order, rows_of(connection, source, order.numbers[:limit].tolist())
+
+
+def peek_samples(
+    source: SampleSource,
+    order: SampleOrder,
+    sort: SampleSort,
+    where: SampleFilter,
+    limit: int = 200,
+    handle: QueryHandle | None = None,
+) -> tuple[SampleOrder, list[SampleRow], bool]:
+    """The first rows that fit, looked for at the top of `order`, that of all samples by `sort`.
+
+    A text that many samples have is found there for a fraction of the cost of
+    the whole order. Where the top has too few, this is `order_and_first_samples`;
+    the last of what is returned says whether the order is the whole one.
+    """
+    with source.connected(handle) as connection:
+        found = _fitting_among(connection, source, where, order.numbers[:_PEEK])
+        whole = len(found) < _ENOUGH
+        numbers = SampleOrder(found[:limit]) if not whole else _order(connection, source, sort, where)
+        return numbers, rows_of(connection, source, numbers.numbers[:limit].tolist()), whole
 
 
 def first_samples(
@@ -162,7 +196,7 @@ def _order(
     return SampleOrder(numbers[np.argsort(keys, kind="stable")])
 
 
-def _fitting(source: SampleSource, where: SampleFilter) -> tuple[str, _Parameters]:
+def _fitting(source: SampleSource, where: SampleFilter, samples: str = "samples") -> tuple[str, _Parameters]:
     """The samples that a filter lets through, as SQL to select from."""
     parameters: _Parameters = {"run_id": source.run_id}
     conditions = ["run_id = $run_id"]
@@ -183,7 +217,22 @@ def _fitting(source: SampleSource, where: SampleFilter) -> tuple[str, _Parameter
                 scored.append(f"score {sign} ${name}_{place}")
                 parameters[f"{name}_{place}"] = float(limit)
         conditions.append(f"number IN (SELECT number FROM scores WHERE {' AND '.join(scored)})")
-    return f"(SELECT * FROM samples WHERE {' AND '.join(conditions)})", parameters
+    return f"(SELECT * FROM {samples} WHERE {' AND '.join(conditions)})", parameters
+
+
+def _fitting_among(
+    connection: duckdb.DuckDBPyConnection,
+    source: SampleSource,
+    where: SampleFilter,
+    numbers: NDArray[np.uint32],
+) -> NDArray[np.uint32]:
+    """Those of the samples with these numbers that fit, as they are ordered."""
+    # Materialized, because DuckDB would otherwise look for the text in all captions.
+    few = "SELECT * FROM samples WHERE run_id = $run_id AND number IN (SELECT unnest($numbers::BIGINT[]))"
+    fitting, parameters = _fitting(source, where, "few")
+    sql = f"WITH few AS MATERIALIZED ({few}) SELECT number::UINTEGER AS number FROM {fitting}"
+    found = _column(connection, sql, {**parameters, "numbers": numbers.tolist()})
+    return numbers[np.isin(numbers, found)]
 
 
 def _first_numbers(

@@ -25,7 +25,7 @@ from textual.widgets import Input, Static
 from tui_mia.landing import land
 from tui_mia.runs import Finished, RunDirectory
 from tui_mia.runs.tables import TABLES
-from tui_mia.store import RunRow, SampleOrder, delete_run, ingest, order_samples
+from tui_mia.store import RunRow, SampleFilter, SampleOrder, StoredRun, delete_run, ingest, order_samples
 from tui_mia.tui.app import TuiMia
 from tui_mia.tui.dialogs import AskPath, Choose
 from tui_mia.tui.panes.results import pane as results
@@ -292,6 +292,24 @@ async def test_a_filter_takes_everything_together_and_can_be_taken_away(show: Sh
         await shown.press("escape", "x")
         await shown.settled()
         assert shown.title() == "run run-a, 500 samples, by wsa_rich ▼"
+
+
+async def test_a_text_that_many_have_ends_with_all_of_them_and_the_cursor_where_it_went(
+    show: Show, database: Path
+) -> None:
+    async with show(database) as shown:
+        await shown.press("slash")
+        await shown.until(lambda: isinstance(shown.app.screen, FilterSamples))
+        await shown.type("o")
+        await shown.press("enter")
+        await shown.until(lambda: "filter" in shown.title())
+        await shown.press("j")
+        second = shown.table.current
+        await shown.settled()
+        everything = order_samples(StoredRun(database, "run-a"), shown.browser.sort, SampleFilter("o"))
+        assert len(everything) > 200
+        assert shown.table.order.numbers.tolist() == everything.numbers.tolist()
+        assert shown.table.current == second == everything.numbers[1]
 
 
 async def test_a_limit_that_is_no_number_is_refused(show: Show, database: Path) -> None:

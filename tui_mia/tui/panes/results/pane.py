@@ -36,7 +36,7 @@ from tui_mia.tui.panes.results.run_samples import (
     is_stored,
     look_at,
 )
-from tui_mia.tui.panes.results.sample_browser import ALL, SampleBrowser
+from tui_mia.tui.panes.results.sample_browser import ALL, FIRST_ROWS, SampleBrowser
 from tui_mia.tui.panes.results.sample_columns import (
     all_sorts,
     direction,
@@ -151,7 +151,7 @@ The samples may get other numbers when the run ends.
                 return
             if isinstance(source, LiveRun):
                 await asyncio.to_thread(source.refresh)
-            run = await ask_patiently(partial(look_at, source), self._say_locked)
+            run = await ask_patiently(partial(look_at, source, FIRST_ROWS), self._say_locked)
         except StoreError as error:
             self._put_away(str(error), run_id)
         finally:
@@ -218,7 +218,7 @@ The samples may get other numbers when the run ends.
         """Show what has come of a run since."""
         try:
             if await asyncio.to_thread(cast(LiveRun, run.source).refresh) != run.total:
-                more = await ask(partial(look_at, run.source))
+                more = await ask(partial(look_at, run.source, 0))
                 if self.browser.run is run:
                     sort = self.browser.sort if run.attacks else first_sort(more.attacks)
                     self.browser.show_more(more, sort)

@@ -18,9 +18,9 @@ from tui_mia.store import (
     SampleSource,
     ScoredAttack,
     StoredRun,
-    attacks_and_counts,
+    open_samples,
 )
-from tui_mia.tui.panes.results.sample_columns import POOL_NAMES, direction, sort_name
+from tui_mia.tui.panes.results.sample_columns import POOL_NAMES, direction, first_sort, sort_name
 
 if TYPE_CHECKING:
     from tui_mia.board import BoardRun
@@ -37,11 +37,15 @@ _MEMBERSHIP: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class RunSamples:
-    """A run whose samples are shown: where they are read, its attacks, and how many samples a pool has."""
+    """A run whose samples are shown: where they are read, its attacks, and how many samples a pool has.
+
+    `first` are rows by `first_sort`, from the top, as far as they are at hand.
+    """
 
     source: SampleSource
     attacks: Sequence[ScoredAttack] = ()
     counts: Mapping[str, int] | None = None
+    first: Sequence[SampleRow] = ()
 
     @property
     def run_id(self) -> str:
@@ -57,9 +61,9 @@ class RunSamples:
         return sum((self.counts or {}).values())
 
 
-def look_at(source: SampleSource, handle: QueryHandle) -> RunSamples:
-    """What there is of a run, as it is now."""
-    return RunSamples(source, *attacks_and_counts(source, handle))
+def look_at(source: SampleSource, first_rows: int, handle: QueryHandle) -> RunSamples:
+    """What there is of a run, as it is now, and its first rows."""
+    return RunSamples(source, *open_samples(source, first_sort, first_rows, handle))
 
 
 def is_stored(run: BoardRun) -> bool:

@@ -25,13 +25,14 @@ from tui_mia.store import (
     first_samples,
     order_and_first_samples,
     order_samples,
+    peek_samples,
     read_samples,
 )
 from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import shown
 from tui_mia.tui.panes.results.asking import ask_patiently, who_holds_it
 from tui_mia.tui.panes.results.run_samples import RunSamples, place, title
-from tui_mia.tui.panes.results.sample_columns import Column, columns_for, flipped, same_column
+from tui_mia.tui.panes.results.sample_columns import Column, columns_for, first_sort, flipped, same_column
 from tui_mia.tui.panes.results.sample_table import SampleTable
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class SampleBrowser(Vertical):
         """Set once the order on the screen is the whole one."""
         self._doing = ""
         self._first_only = self._reading = False
+        self._unfiltered: tuple[RunSamples, SampleSort, SampleOrder] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("no run is shown", id="results-title", markup=False)
@@ -180,6 +182,7 @@ class SampleBrowser(Vertical):
                     order = await ask_patiently(
                         lambda handle: order_samples(run.source, sort, where, handle), self._say_locked
                     )
+                self._unfiltered = (run, sort, order) if where == ALL else None
             else:
                 order = await self._filtered(run)
         except StoreError as error:
@@ -197,7 +200,8 @@ class SampleBrowser(Vertical):
     async def _first_rows(self, run: RunSamples) -> SampleOrder | None:
         """Show the first rows while the whole order is yet to come; it is returned if they are all."""
         sort, where = self.sort, self.where
-        first = await ask_patiently(
+        first = run.first if sort == first_sort(run.attacks) else ()
+        first = first or await ask_patiently(
             lambda handle: first_samples(run.source, sort, where, FIRST_ROWS, handle), self._say_locked
         )
         self.table.rows.put(first)
@@ -209,8 +213,22 @@ class SampleBrowser(Vertical):
         return None
 
     async def _filtered(self, run: RunSamples) -> SampleOrder:
-        """The whole order at once: to look for the first that fit takes as long as to look for all."""
+        """The whole order at once, except for a text that is found at the top of the order of all samples."""
         sort, where = self.sort, self.where
+        if where.text and self._unfiltered is not None and self._unfiltered[:2] == (run, sort):
+            unfiltered = self._unfiltered[2]
+            order, first, whole = await ask_patiently(
+                lambda handle: peek_samples(run.source, unfiltered, sort, where, FIRST_ROWS, handle),
+                self._say_locked,
+            )
+            self.table.rows.put(first)
+            if whole:
+                return order
+            self._first_only = True
+            self._show_order(order, 0)
+            return await ask_patiently(
+                lambda handle: order_samples(run.source, sort, where, handle), self._say_locked
+            )
         order, first = await ask_patiently(
             lambda handle: order_and_first_samples(run.source, sort, where, FIRST_ROWS, handle),
             self._say_locked,
