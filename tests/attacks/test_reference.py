@@ -119,44 +119,67 @@ def test_the_reference_is_attacked_as_if_it_were_the_target_with_its_own_logit_s
 
 
 @pytest.mark.parametrize("attack", ["csa", "loss"])
-def test_a_calibrated_score_is_the_target_s_minus_the_reference_s(attack: str, outcome: Outcome) -> None:
-    target, beside = by_name(outcome.scores), by_name(outcome.reference)
-    calibrated = target[CALIBRATED[attack]]
-    np.testing.assert_allclose(
-        calibrated.candidates, target[attack].candidates - beside[attack].candidates, atol=1e-9
-    )
-    np.testing.assert_array_equal(
-        floats(calibrated.nonmembers), floats(target[attack].nonmembers) - floats(beside[attack].nonmembers)
-    )
-
-
-def test_calibrated_p_values_and_placements_compare_the_differences_of_each_fold(
-    pools: AttackPools, reference: Reference, outcome: Outcome
+def test_calibrated_scores_compare_differences_in_deviations_of_the_other_folds_known_nonmembers(
+    attack: str, pools: AttackPools, reference: Reference, outcome: Outcome
 ) -> None:
     """Fold by fold and pair by pair, from fits made here."""
-    (attack,) = make_attacks(AttacksSpec(loss=LossSpec()))
-    nonmembers, beside = pools.nonmembers, reference.pools.nonmembers
-    assert nonmembers is not None
-    assert beside is not None
-    folds = scoring.folds_of(nonmembers)
-    at_least, below = np.zeros((2, len(pools.candidates)))
-    of_known = np.empty(len(nonmembers))
+    (fitted,) = make_attacks(
+        AttacksSpec(csa=CsaSpec()) if attack == "csa" else AttacksSpec(loss=LossSpec())
+    )
+    both_nonmembers = pools.nonmembers, reference.pools.nonmembers
+    assert both_nonmembers[0] is not None
+    folds = scoring.folds_of(both_nonmembers[0])
+    every = np.arange(len(pools.candidates))
+    # Each known non-member by the fit that left it out, for target and reference.
+    raw, known = np.empty((2, 5, len(every))), np.empty((2, len(folds)))
+    for model, (of_model, nonmembers, scale) in enumerate(
+        zip((pools, reference.pools), both_nonmembers, (50.0, 20.0), strict=True)
+    ):
+        assert nonmembers is not None
+        for fold in range(5):
+            outside, inside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            fit = fitted.fit(Known(Subset(nonmembers, outside), None, None, scale, 0))
+            raw[model, fold] = fit.score(of_model.candidates.take(every))
+            known[model, inside] = fit.score(nonmembers.take(inside))
+    at_least, below = np.zeros((2, len(every)))
+    scores, of_known, known_scores = np.empty((5, len(every))), np.empty(len(folds)), np.empty(len(folds))
     for fold in range(5):
-        outside, inside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        fits = [
-            attack.fit(Known(Subset(pool, outside), None, None, scale, 0)).score
-            for pool, scale in ((nonmembers, 50.0), (beside, 20.0))
-        ]
-        both = np.arange(len(pools.candidates))
-        scores = fits[0](pools.candidates.take(both)) - fits[1](reference.pools.candidates.take(both))
-        known = fits[0](nonmembers.take(inside)) - fits[1](beside.take(inside))
-        at_least += (known >= scores[:, None]).sum(axis=1)
-        below += (known < scores[:, None]).sum(axis=1)
-        of_known[inside] = (scores < known[:, None]).mean(axis=1)
-    calibrated = by_name(outcome.scores)["loss_calibrated"]
-    np.testing.assert_allclose(floats(calibrated.p_values), (1 + at_least) / (1 + len(nonmembers)))
-    np.testing.assert_allclose(floats(calibrated.placements), below / len(nonmembers))
+        inside = folds == fold
+        center, width = known[:, ~inside].mean(axis=1), known[:, ~inside].std(axis=1)
+        ours, theirs = (raw[:, fold] - center[:, None]) / width[:, None]
+        scores[fold] = ours - theirs
+        ours, theirs = (known[:, inside] - center[:, None]) / width[:, None]
+        known_scores[inside] = ours - theirs
+        at_least += (known_scores[inside] >= scores[fold, :, None]).sum(axis=1)
+        below += (known_scores[inside] < scores[fold, :, None]).sum(axis=1)
+        of_known[inside] = (scores[fold] < known_scores[inside, None]).mean(axis=1)
+    calibrated = by_name(outcome.scores)[CALIBRATED[attack]]
+    np.testing.assert_allclose(calibrated.candidates, scores.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(floats(calibrated.nonmembers), known_scores, atol=1e-9)
+    np.testing.assert_allclose(floats(calibrated.p_values), (1 + at_least) / (1 + len(folds)))
+    np.testing.assert_allclose(floats(calibrated.placements), below / len(folds))
     np.testing.assert_allclose(floats(calibrated.nonmember_placements), of_known)
+
+
+@pytest.mark.parametrize("with_nonmembers", [True, False])
+def test_a_target_that_spreads_its_scores_wider_shows_no_shift_that_the_reference_sees_too(
+    pool_of_cosines: Callable[..., Pool], with_nonmembers: bool
+) -> None:
+    random = np.random.default_rng(0)
+    other_kind = np.arange(600) < 200
+    seen = 0.02 * (random.normal(size=600) + 1.5 * other_kind)
+    models = []
+    for width in (3.0, 1.0):
+        scores = width * (seen + 0.02 * random.normal(size=600))
+        known = pool_of_cosines(scores[400:], 1000) if with_nonmembers else None
+        models.append(AttackPools(pool_of_cosines(scores[:400]), known, None, None))
+    found = by_name(run(csa(), models[0], Reference(models[1], 1.0)).scores)
+    auc = {
+        name: np.mean(scores.candidates[:200, None] > scores.candidates[None, 200:400])
+        for name, scores in found.items()
+    }
+    assert auc["csa"] > 0.8
+    assert abs(auc["csa_calibrated"] - 0.5) < 0.08
 
 
 def test_p_values_of_fresh_nonmembers_are_safe_for_calibrated_attacks(

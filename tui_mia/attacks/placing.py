@@ -32,10 +32,44 @@ class RawScores:
     nonmembers: Floats
     facts: Mapping[str, float]
 
-    def minus(self, other: RawScores, attack: str) -> RawScores:
-        """The difference of two attacks on the same samples in the same order, as an attack of its own."""
-        nonmembers = self.nonmembers - other.nonmembers
-        return RawScores(attack, self.group_of, self.candidates - other.candidates, nonmembers, {})
+
+def calibrated(
+    target: RawScores, reference: RawScores, attack: str, folds: NDArray[np.int64] | None
+) -> RawScores:
+    """The target's scores minus the reference's on the same samples, as an attack of its own.
+
+    Both in deviations of known non-members: one model spreads its scores wider
+    than the other, and a plain difference would show any shift that both see.
+    Each fold is measured by the others' known non-members, so that a known
+    non-member has no part in its own scale; without known non-members, by all
+    candidates.
+    """
+    of_target, of_reference = (_standardised(raw, folds) for raw in (target, reference))
+    candidates, nonmembers = (
+        ours - theirs for ours, theirs in zip(of_target, of_reference, strict=True)
+    )
+    return RawScores(attack, target.group_of, candidates, nonmembers, {})
+
+
+def _standardised(raw: RawScores, folds: NDArray[np.int64] | None) -> tuple[Floats, Floats]:
+    """Candidates [F, n] and known non-members [G, m] in deviations."""
+    candidates, nonmembers = raw.candidates.copy(), raw.nonmembers.copy()
+    for group in range(len(nonmembers)):
+        inside = raw.group_of == group
+        for fold in range(len(candidates)):
+            own = np.zeros(0, np.bool_) if folds is None else folds == fold
+            others = raw.nonmembers[group, ~own]
+            measure = others if len(others) else raw.candidates[fold, inside]
+            center, deviation = _location(measure)
+            candidates[fold, inside] = (candidates[fold, inside] - center) / deviation
+            nonmembers[group, own] = (nonmembers[group, own] - center) / deviation
+    return candidates, nonmembers
+
+
+def _location(scores: Floats) -> tuple[float, float]:
+    """Mean and deviation; a score that is the same for all has a deviation of 1."""
+    deviation = float(scores.std()) if len(scores) else 0.0
+    return float(scores.mean()) if len(scores) else 0.0, deviation or 1.0
 
 
 def finish(raw: RawScores, folds: NDArray[np.int64] | None) -> AttackScores:

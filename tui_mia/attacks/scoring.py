@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known
-from tui_mia.attacks.placing import RawScores, finish
+from tui_mia.attacks.placing import RawScores, calibrated, finish
 from tui_mia.embedded import Pool, Subset
 from tui_mia.scored import CALIBRATED, AttackScores
 
@@ -87,9 +87,9 @@ def run_attacks(
 
     With a `reference` the attacks that ran on the target run on it as well,
     fitted to what the reference sees, and the calibrated attacks join the
-    scores: the target's score minus the reference's, fold by fold. An attack
-    that can't be fitted costs the others nothing: it is named in
-    `Outcome.failed` with what to change.
+    scores: the target's score minus the reference's, fold by fold and both in
+    deviations. An attack that can't be fitted costs the others nothing: it is
+    named in `Outcome.failed` with what to change.
     """
     if reference is None:
         target = _run(attacks, pools, logit_scale, seed, on_progress)
@@ -104,12 +104,12 @@ def run_attacks(
         lambda done, total: on_progress(total + done, 2 * total),
     )
     folds = None if pools.nonmembers is None else folds_of(pools.nonmembers)
-    calibrated = [
-        finish(raw.minus(beside.calibratable[name], CALIBRATED[name]), folds)
+    both = [
+        finish(calibrated(raw, beside.calibratable[name], CALIBRATED[name], folds), folds)
         for name, raw in target.calibratable.items()
         if name in beside.calibratable
     ]
-    scores = [*target.scores, *calibrated]
+    scores = [*target.scores, *both]
     return Outcome(scores, target.skipped, target.failed, beside.scores, beside.skipped | beside.failed)
 
 
