@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from tui_mia.report.charts import IntervalRow, histogram_chart, interval_chart, roc_chart
+from tui_mia.report.charts import IntervalRow, RateInterval, histogram_chart, interval_chart, roc_chart
 from tui_mia.report.charts.svg import WIDTH, Scale, element, ticks
 from tui_mia.store import RocCurve, ScoreHistogram
 
@@ -73,6 +73,32 @@ def test_every_attack_has_a_dash_or_a_colour_of_its_own_and_the_first_is_on_top(
     ]
     assert len(set(classes)) == 9
     assert classes[-1] == "line line-0 line-main"
+
+
+def test_the_first_curve_has_bars_from_one_end_of_an_interval_to_the_other() -> None:
+    chart = roc_chart([curve(nonmembers=1000)], [RateInterval(0.1, 0.25, 0.75), RateInterval(0.01, 0.0, 0.1)])
+    bars = [
+        {end: float(node.attrib[end]) for end in ("x1", "y1", "x2", "y2")}
+        for node in parsed(chart).iter(f"{SVG}line")
+        if node.attrib["class"] == "bar"
+    ]
+    upright = [bar for bar in bars if bar["x1"] == bar["x2"]]
+    assert len(upright) == 2
+    assert len(bars) == 6
+    # Three decades from 38 to the right edge, and the rates from the foot to 22.
+    decade, foot = (WIDTH - 12 - 38) / 3, 300 - 40
+    assert upright[0] == pytest.approx(
+        {
+            "x1": 38 + 2 * decade,
+            "y1": foot - 0.25 * (foot - 22),
+            "x2": 38 + 2 * decade,
+            "y2": foot - 0.75 * (foot - 22),
+        },
+        abs=0.1,
+    )
+    assert upright[1]["x1"] == pytest.approx(38 + decade, abs=0.1)
+    assert "csa at FPR 0.1: TPR from 0.250 to 0.750" in parsed(chart).attrib["aria-label"]
+    assert not [node for node in parsed(roc_chart([curve()])).iter() if "bar" in node.attrib.get("class", "")]
 
 
 def test_a_roc_without_a_curve_is_an_error() -> None:

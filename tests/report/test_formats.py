@@ -70,6 +70,13 @@ def test_the_page_says_verdict_reasons_figures_checks_samples_and_how_to_repeat_
         assert words in text
 
 
+def test_the_roc_has_the_stored_intervals_of_the_attack_that_decided(store_run: StoreRun) -> None:
+    found = page(store_run())
+    assert "the 95 % intervals of the true positive rates of csa" in found.text
+    (label,) = (value for _, name, value in found.attributes if name == "aria-label" and "ROC" in value)
+    assert label.endswith("; csa at FPR 0.1: TPR from 0.100 to 0.600")
+
+
 def test_the_page_needs_nothing_but_itself(store_run: StoreRun) -> None:
     found = page(store_run())
     assert not {"script", "link", "iframe", "object", "base", "form"} & set(found.tags)

@@ -38,7 +38,7 @@ MakeRun = Callable[..., RunRow]
 WriteTables = Callable[..., Path]
 
 NAN, INFINITY = math.nan, math.inf
-# caption, key, pool, member, score of csa (absent where there is no row), p-value
+# caption, key, pool, member, score of csa (absent where there is no row), p-value; q-values are below
 SAMPLES: list[tuple[str | None, str, str, bool | None, float | str | None, float | None]] = [
     ("b dog", "k3", "candidates", True, 0.5, 0.02),
     ("A cat", "k1", "candidates", False, 0.1, 0.5),
@@ -49,6 +49,7 @@ SAMPLES: list[tuple[str | None, str, str, bool | None, float | str | None, float
     ("b dog", "k0", "general", None, "absent", None),
     ("", "k6", "general", None, None, None),
 ]
+Q_VALUES = {0: 0.3, 1: 0.5, 2: NAN, 3: 0.3, 4: 0.0}
 
 
 @pytest.fixture
@@ -65,10 +66,11 @@ def source(database: Path, write_tables: WriteTables, make_run: MakeRun) -> Stor
         for place, (caption, key, pool, member, _, _) in enumerate(SAMPLES)
     ]
     scores: list[dict[str, Any]] = []
-    for sample, (*_, score, p_value) in zip(samples, SAMPLES, strict=True):
+    for number, (sample, (*_, score, p_value)) in enumerate(zip(samples, SAMPLES, strict=True)):
         if score != "absent":
             identity = {"sample_id": sample["sample_id"]}
-            scores.append({**identity, "attack": "csa", "score": score, "p_value": p_value})
+            values = {"score": score, "p_value": p_value, "q_value": Q_VALUES.get(number)}
+            scores.append({**identity, "attack": "csa", **values})
             scores.append({**identity, "attack": "it's", "score": 1.0})
     ingest(database, make_run("run-a"), write_tables("a", samples=samples, scores=scores))
     other = [{**sample, "caption": "of another run"} for sample in samples]
@@ -144,6 +146,9 @@ def test_an_order_comes_with_its_first_rows(source: StoredRun, sort: SampleSort)
         (SampleSort("score", True, "csa"), [5, 0, 3, 1, 4, 2, 6, 7]),
         (SampleSort("p_value", attack="csa"), [0, 3, 1, 2, 4, 5, 6, 7]),
         (SampleSort("p_value", True, "csa"), [1, 0, 3, 2, 4, 5, 6, 7]),
+        (SampleSort("q_value", attack="csa"), [4, 0, 3, 1, 2, 5, 6, 7]),
+        (SampleSort("q_value", True, "csa"), [1, 0, 3, 4, 2, 5, 6, 7]),
+        (SampleSort("q_value", attack="it's"), [0, 1, 2, 3, 4, 5, 6, 7]),
         (SampleSort("score", attack="it's"), [0, 1, 2, 3, 4, 5, 7, 6]),
         (SampleSort("score", attack="no such attack"), [0, 1, 2, 3, 4, 5, 6, 7]),
         (SampleSort("member", True), [0, 3, 1, 2, 4, 5, 6, 7]),
@@ -195,7 +200,7 @@ def test_a_filter_takes_text_literally_and_all_that_is_asked_together(
 def test_the_first_rows_are_those_of_the_whole_order(source: StoredRun) -> None:
     sorts = [
         SampleSort(column, descending, "csa")
-        for column in ("number", "key", "caption", "member", "pool", "score", "p_value")
+        for column in ("number", "key", "caption", "member", "pool", "score", "p_value", "q_value")
         for descending in (False, True)
     ]
     filters = [SampleFilter(), SampleFilter(text="dog"), SampleFilter(ranges=(ScoreRange("csa", 0.2),))]

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,12 @@ class Terminal:
     def in_full_screen(self) -> bool:
         return self.tmux("display-message", "-p", "#{alternate_on}#{mouse_any_flag}").strip() != "00"
 
+    def takes_lines(self) -> bool:
+        """Whether keys are echoed and come a line at a time, as a shell wants them."""
+        with open(self.tmux("display-message", "-p", "#{pane_tty}").strip(), "rb", buffering=0) as tty:
+            modes = termios.tcgetattr(tty)[3]
+        return bool(modes & termios.ICANON and modes & termios.ECHO)
+
     def app(self) -> int:
         """The process id of the app."""
         shell = self.tmux("display-message", "-p", "#{pane_pid}").strip()
@@ -102,6 +109,24 @@ def test_a_signal_leaves_the_terminal_as_it_was(terminal: Callable[..., Terminal
     os.kill(pane.app(), number)
     pane.wait_for(f"exit code {128 + number}")
     assert not pane.in_full_screen()
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGCONT], [signal.SIGSTOP, signal.SIGCONT]])
+def test_whoever_is_continued_goes_on_and_ends_as_ever(
+    terminal: Callable[..., Terminal], signals: list[signal.Signals]
+) -> None:
+    pane = terminal()
+    pane.open()
+    pane.wait_for("2 Runs", "q Quit")
+    for number in signals:
+        os.kill(pane.app(), number)
+    pane.press("7")
+    pane.wait_for("following the end")
+    assert not pane.takes_lines()
+    pane.press("q")
+    pane.wait_for("exit code 0")
+    assert not pane.in_full_screen()
+    assert pane.takes_lines()
 
 
 def test_without_a_terminal_it_says_so(tui_mia: Callable[..., subprocess.CompletedProcess[str]]) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tui_mia.board.board_run import BoardRun, by_age, created_at, settled_run
 from tui_mia.board.errands import Errands, Tell, in_thread
+from tui_mia.board.news import ending, problems
 from tui_mia.board.saving import Saver
 from tui_mia.board.sight import Sight, look_around, spec_text
 from tui_mia.board.tended import TendedRun
@@ -226,13 +227,8 @@ class Board:
 
     def _see(self, seen: Sight) -> None:
         before, self._sight = self._sight, seen
-        is_ours = seen.is_locked and self._saver.is_writing
-        if seen.database_problem and seen.database_problem != before.database_problem and not is_ours:
-            again = "; it is tried again every few seconds" if seen.is_locked else ""
-            self._tell(f"{seen.database_problem}{again}", "warning" if seen.is_locked else "error")
-        for problem in seen.bad_runs:
-            if problem not in before.bad_runs:
-                self._tell(problem, "warning")
+        for news in problems(before, seen, is_writing=self._saver.is_writing):
+            self._tell(*news)
         for run_id, found in seen.found.items():
             self._notice(found, self._tended.get(run_id))
         if seen != before or not self._is_settled:
@@ -362,18 +358,9 @@ class Board:
         if why_not and (found := await asyncio.to_thread(look, run.directory)):
             self._not_landable[run.run_id] = (found, why_not)
             self._is_settled = False
-        self._tell_end(run)
+        self._tell(*ending(run.run_id, run.state))
         await self._look()
         self._put_down(run)
-
-    def _tell_end(self, run: TendedRun) -> None:
-        match run.state.finished:
-            case Finished(status="failed", error=error):
-                self._tell(f"run {run.run_id} failed: {error}", "error")
-            case Finished(status="cancelled"):
-                self._tell(f"run {run.run_id} was cancelled; it can be resumed", "info")
-            case _:
-                self._tell(f"run {run.run_id} is done", "info")
 
     def _stopping(self, run: TendedRun) -> asyncio.Task[None]:
         """The task that stops a run or takes it out of the queue, begun if it isn't yet."""

@@ -14,7 +14,14 @@ from markupsafe import Markup, escape
 from tui_mia.clean import printable
 from tui_mia.display.check_groups import check_groups, is_amiss
 from tui_mia.report import facts
-from tui_mia.report.charts import IntervalRow, histogram_chart, interval_chart, line_swatch, roc_chart
+from tui_mia.report.charts import (
+    IntervalRow,
+    RateInterval,
+    histogram_chart,
+    interval_chart,
+    line_swatch,
+    roc_chart,
+)
 from tui_mia.report.charts.histogram import group_class
 from tui_mia.report.charts.intervals import mark_swatch
 from tui_mia.report.charts.svg import line_class
@@ -23,6 +30,7 @@ from tui_mia.report.figure_tables import figure_tables
 from tui_mia.report.limits import limits
 from tui_mia.report.meaning import headline
 from tui_mia.store import CheckRow
+from tui_mia.store.rows import FALSE_POSITIVE_RATES
 
 LONGEST_CAPTION: Final = 400
 # Beside the words, for those who look for a sign.
@@ -33,7 +41,7 @@ _CHECK_SIGNS: Final = {"ok": "✓", "note": "•"}
 def html_report(report: Report) -> str:
     """The document. Whatever is from outside is escaped, with its control characters shown."""
     style = files("tui_mia.report").joinpath("page.css").read_text(encoding="utf-8")
-    said = headline(report)
+    said, bars = headline(report), _bars(report)
     return (
         _environment()
         .get_template("page.html")
@@ -48,7 +56,8 @@ def html_report(report: Report) -> str:
             tables=figure_tables(report),
             intervals=_intervals(report),
             interval_kinds=[(kind, mark_swatch(kind)) for kind in ("attack", "blind", "reference")],
-            roc=roc_chart(report.curves) if report.curves else None,
+            roc=roc_chart(report.curves, bars) if report.curves else None,
+            has_bars=bool(bars),
             roc_legend=[
                 (line_swatch(line_class(place, place == 0)), curve)
                 for place, curve in enumerate(report.curves)
@@ -121,6 +130,19 @@ def _intervals(report: Report) -> tuple[Markup, set[str]] | None:
         if check.check == "reference" and check.value is not None
     ]
     return interval_chart(rows, report.decided_by), {row.kind for row in rows}
+
+
+def _bars(report: Report) -> list[RateInterval]:
+    """The stored intervals of the true positive rates on the first curve."""
+    if not report.curves:
+        return []
+    figures = report.summary.attacks[report.curves[0].attack].figures
+    found = ((float(rate), figures.get(f"tpr_at_fpr_{rate}")) for rate in FALSE_POSITIVE_RATES)
+    return [
+        RateInterval(fpr, figure.low, figure.high)
+        for fpr, figure in found
+        if figure is not None and figure.low is not None and figure.high is not None
+    ]
 
 
 def _groups(report: Report) -> list[tuple[str, Markup]]:

@@ -31,8 +31,9 @@ _SORTED_BY: Final = {
     "pool": "pool",
     "score": "score",
     "p_value": "p_value",
+    "q_value": "q_value",
 }
-_OF_A_SCORE: Final = ("score", "p_value")
+_OF_A_SCORE: Final = ("score", "p_value", "q_value")
 # At so many samples at the top of an order a text is looked for first, and so many must have it.
 _PEEK: Final = 10_000
 _ENOUGH: Final = 60
@@ -281,7 +282,7 @@ def _column(connection: duckdb.DuckDBPyConnection, sql: str, parameters: _Parame
 def _values(
     connection: duckdb.DuckDBPyConnection, source: SampleSource, sort: SampleSort, at_least: int
 ) -> NDArray[np.float64]:
-    """An attack's scores or p-values at the places of their numbers, NaN elsewhere: [`at_least`] or more."""
+    """Scores, p- or q-values of an attack at the places of their numbers, else NaN: [`at_least`] or more."""
     found = connection.execute(
         f"SELECT number::UINTEGER AS number, coalesce({sort.column}, 'NaN'::DOUBLE) AS value FROM scores"
         " WHERE run_id = ? AND attack = ? AND number IS NOT NULL",

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-SampleColumn: TypeAlias = Literal["number", "key", "caption", "member", "pool", "score", "p_value"]
+SampleColumn: TypeAlias = Literal["number", "key", "caption", "member", "pool", "score", "p_value", "q_value"]
 Membership: TypeAlias = Literal["yes", "no", "unknown"]
 
 
@@ -48,7 +48,7 @@ class SampleFilter:
 class SampleSort:
     """An order of samples: what has no value comes last in both directions, equals go by number.
 
-    `attack` says whose scores or p-values are meant. Captions go without regard to case.
+    `attack` says whose scores, p- or q-values are meant. Captions go without regard to case.
     """
 
     column: SampleColumn = "number"

@@ -14,7 +14,7 @@ import inspect
 import signal
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -25,6 +25,8 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.theme import Theme
 from textual.widgets import ContentSwitcher, Footer, Static, Tab, Tabs
@@ -34,6 +36,9 @@ from tui_mia.settings import Settings, SettingsError, load_settings, remember_th
 from tui_mia.tui.background import in_background
 from tui_mia.tui.commands import KeyCommands
 from tui_mia.tui.pane import PANES, TITLES, Pane, PaneName
+from tui_mia.tui.pane_classes import pane_class
+from tui_mia.tui.status_line import status_line
+from tui_mia.tui.terminal import Terminal
 
 if TYPE_CHECKING:
     from tui_mia.board import Board
@@ -103,6 +108,10 @@ class TuiMia(App[int]):
         self._copied = ""
         self._asking_to_quit = False
         self._opening = asyncio.Lock()
+
+    def get_driver_class(self) -> type[Driver]:
+        wanted = super().get_driver_class()
+        return Terminal if wanted is LinuxDriver else wanted
 
     @property
     def board(self) -> Board:
@@ -366,37 +375,3 @@ class TuiMia(App[int]):
             remember_theme(theme.name)
         except SettingsError as error:
             self.say(str(error), "warning", toast=True)
-
-
-PANE_CLASSES: dict[PaneName, str] = {
-    "audit": "AuditPane",
-    "runs": "RunsPane",
-    "results": "ResultsPane",
-    "sample": "SamplePane",
-    "plots": "PlotsPane",
-    "sql": "SqlPane",
-    "log": "LogPane",
-    "checks": "ChecksPane",
-}
-
-
-def pane_class(name: PaneName) -> type[Pane]:
-    """The class of a pane; what it imports is loaded at the first call."""
-    found: type[Pane] = getattr(importlib.import_module(f"tui_mia.tui.panes.{name}"), PANE_CLASSES[name])
-    return found
-
-
-def status_line(board: Board) -> str:
-    """What goes on, in a few words."""
-    return "  ".join(_status_parts(board))
-
-
-def _status_parts(board: Board) -> Iterator[str]:
-    live = board.live()
-    if live:
-        progress = live[0].state.progress if live[0].state else None
-        yield printable(f"{progress.phase} {progress.fraction:.0%}") if progress else live[0].status
-    if len(live) > 1:
-        yield f"+{len(live) - 1} going on"
-    if queued := len(board.queued()):
-        yield f"{queued} queued"

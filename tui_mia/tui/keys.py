@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
-from tui_mia.tui.app import pane_class
 from tui_mia.tui.pane import PANES
+from tui_mia.tui.pane_classes import pane_class
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def all_keys() -> list[Key]:
     keys = {}
     for name in PANES:
         pane_class(name)
-    for module in ("dialogs", "help"):
+    for module in ("app", "dialogs", "help"):
         importlib.import_module(f"tui_mia.tui.{module}")
     for node in _ours(DOMNode):
         for binding in _bindings(vars(node).get("BINDINGS", [])):

@@ -6,7 +6,14 @@ be read there; anywhere else it is larger. Lines differ in colour and in dashes.
 
 from tui_mia.report.charts.histogram import histogram_chart
 from tui_mia.report.charts.intervals import IntervalRow, interval_chart
-from tui_mia.report.charts.roc import roc_chart
+from tui_mia.report.charts.roc import RateInterval, roc_chart
 from tui_mia.report.charts.svg import line_swatch
 
-__all__ = ["IntervalRow", "histogram_chart", "interval_chart", "line_swatch", "roc_chart"]
+__all__ = [
+    "IntervalRow",
+    "RateInterval",
+    "histogram_chart",
+    "interval_chart",
+    "line_swatch",
+    "roc_chart",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
@@ -17,14 +18,25 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 12, 22, 40
 _LONGEST_STEP: Final = 0.05
 _LOWEST_RATE: Final = 1e-6
 _LABEL_UNITS: Final = 150
+_HALF_A_CAP: Final = 5
 
 _Point = tuple[float, float]
 
 
-def roc_chart(curves: Sequence[RocCurve]) -> Markup:
+@dataclass(frozen=True, slots=True)
+class RateInterval:
+    """The 95 % interval of a true positive rate, at a false positive rate."""
+
+    fpr: float
+    low: float
+    high: float
+
+
+def roc_chart(curves: Sequence[RocCurve], intervals: Sequence[RateInterval] = ()) -> Markup:
     """The curves with the area below the resolution marked; the first is drawn boldest and on top.
 
-    All are of one run, so they share their non-members. Raises `ValueError` without a curve.
+    `intervals` are those of the first, as the bars of all would hide the curves.
+    All curves are of one run, so they share their non-members. Raises `ValueError` without a curve.
     """
     if not curves:
         raise ValueError("there is no curve to draw")
@@ -41,6 +53,9 @@ def roc_chart(curves: Sequence[RocCurve]) -> Markup:
     ]
     chance = _bent([(0.0, 0.0), (1.0, 1.0)], lowest)
     title = "ROC curves of " + ", ".join(f"{curve.attack} (AUC {curve.auc:.3f})" for curve in curves)
+    title += "".join(
+        f"; {curves[0].attack} at FPR {at.fpr:g}: TPR from {at.low:.3f} to {at.high:.3f}" for at in intervals
+    )
     return chart(
         title,
         _HEIGHT,
@@ -49,8 +64,18 @@ def roc_chart(curves: Sequence[RocCurve]) -> Markup:
             *_axes(across, up, lowest),
             path([(across(math.log10(fpr)), up(tpr)) for fpr, tpr in chance], "chance"),
             *reversed(drawn),
+            *(part for at in intervals for part in _bar(at, across, up)),
         ],
     )
+
+
+def _bar(at: RateInterval, across: Scale, up: Scale) -> Iterator[Markup]:
+    """From the lower to the upper end, with a line across each; edged, so that it shows on a curve."""
+    x, low, high = across(math.log10(at.fpr)), up(at.low), up(at.high)
+    for class_ in ("bar bar-edge", "bar"):
+        yield line(x, low, x, high, class_)
+        for end in (low, high):
+            yield line(x - _HALF_A_CAP, end, x + _HALF_A_CAP, end, class_)
 
 
 def _points(curve: RocCurve) -> list[_Point]:

@@ -92,7 +92,7 @@ def opened(bring: Bring, wait_until: WaitUntil) -> Callable[..., Awaitable[Plots
         await wait_until(pilot, lambda: pane.chosen and not pane._doing)
         if chosen is not None:
             pane._take(chosen)
-            await wait_until(pilot, lambda: all(s in pane._curves for s in chosen) and not pane._doing)
+            await wait_until(pilot, lambda: all(s in pane.data.curves for s in chosen) and not pane._doing)
         return pane
 
     return open_
@@ -145,6 +145,61 @@ async def test_two_runs_lie_over_one_another(
         await wait_until(pilot, lambda: len(pane.curves) == 2 and not pane._doing)
         assert pane.chosen == [ScoredRun("run-new", "csa"), ScoredRun("run-old", "csa")]
         assert "run-old" in screen_text(pilot)
+
+
+async def test_the_run_that_was_chosen_in_another_pane_is_plotted(
+    make_app: MakeApp, database: Path, bring: Bring, wait_until: WaitUntil
+) -> None:
+    app = make_app(database)
+    async with app.run_test() as pilot:
+        await bring(pilot, "runs")
+        await wait_until(pilot, lambda: app.looked_at == "run-new")
+        await pilot.press("j")
+        await wait_until(pilot, lambda: app.looked_at == "run-old")
+        await pilot.press("5")
+        pane = app.query_one(PlotsPane)
+        await wait_until(pilot, lambda: len(pane.curves) == 2 and not pane._doing)
+        assert {series.run_id for series in pane.chosen} == {"run-old"}
+        await bring(pilot, "runs")
+        await pilot.press("k")
+        await bring(pilot, "plots")
+        await wait_until(pilot, lambda: {series.run_id for series in pane.chosen} == {"run-new"})
+
+
+async def test_curves_that_were_laid_out_by_hand_stay_until_others_are_asked_for(
+    make_app: MakeApp,
+    database: Path,
+    opened: Callable[..., Awaitable[PlotsPane]],
+    wait_until: WaitUntil,
+) -> None:
+    app = make_app(database)
+    by_hand = [ScoredRun("run-old", "csa"), ScoredRun("run-new", "wsa")]
+    async with app.run_test() as pilot:
+        pane = await opened(pilot, by_hand)
+        app.looked_at = "run-old"
+        await opened(pilot)
+        assert pane.chosen == by_hand
+        app.show_plots(["run-unlabelled"])
+        await wait_until(pilot, lambda: pane.chosen == [ScoredRun("run-unlabelled", "csa")])
+        assert app.looked_at == "run-unlabelled"
+        app.looked_at = "run-new"
+        await opened(pilot)
+        await wait_until(pilot, lambda: {series.run_id for series in pane.chosen} == {"run-new"})
+
+
+async def test_a_run_without_scores_leaves_what_is_plotted_and_is_named(
+    make_app: MakeApp,
+    database: Path,
+    opened: Callable[..., Awaitable[PlotsPane]],
+    wait_until: WaitUntil,
+) -> None:
+    app = make_app(database)
+    async with app.run_test() as pilot:
+        pane = await opened(pilot)
+        app.looked_at = "run-failed"
+        await opened(pilot)
+        await wait_until(pilot, lambda: "run run-failed has no scores to plot" in notes(app))
+        assert {series.run_id for series in pane.chosen} == {"run-new"}
 
 
 async def test_what_is_plotted_is_chosen_with_marks(
@@ -401,7 +456,7 @@ async def test_a_run_that_is_deleted_or_added_is_noticed_when_the_pane_is_shown_
         await bring(pilot, "log")
         make_run(database, "run-b", 2, ["csa"])
         await bring(pilot, "plots")
-        await wait_until(pilot, lambda: len(pane._available) == 2 and not pane._doing)
+        await wait_until(pilot, lambda: len(pane.data.available) == 2 and not pane._doing)
         assert pane.chosen == [ScoredRun("run-a", "csa")]
 
 

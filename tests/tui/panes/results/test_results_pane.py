@@ -60,7 +60,10 @@ def write_run(database: Path, run_id: str, captions: dict[int, str] | None = Non
                 for place, attack in enumerate(ATTACKS):
                     score = number / 1000 if attack == "wsa_rich" else place - number / 1000
                     p_value = (500 - number) / 501 if pool == "candidates" else None
-                    scores.append({**identity, "attack": attack, "score": score, "p_value": p_value})
+                    # Many share a q-value, unlike their p-values.
+                    q_value = (500 - number) // 100 / 10 if pool == "candidates" else None
+                    values = {"score": score, "p_value": p_value, "q_value": q_value}
+                    scores.append({**identity, "attack": attack, **values})
             number += 1
     folder = database.parent / f"tables-{day}"
     folder.mkdir()
@@ -234,6 +237,7 @@ async def test_the_same_column_chosen_again_turns_the_order_round(show: Show, da
 async def test_any_column_can_be_sorted_by(show: Show, database: Path) -> None:
     expected = {
         "p-value of aea": [299, 298, 297],
+        "q-value of aea": [201, 202, 203],
         "caption": [0, 1, 10],
         "csa": [0, 1, 2],
         "member": [0, 2, 4],
@@ -241,12 +245,12 @@ async def test_any_column_can_be_sorted_by(show: Show, database: Path) -> None:
     }
     async with show(database) as shown:
         seen = {}
-        for _ in range(13):
+        for _ in range(17):
             await shown.press("greater_than_sign")
             await shown.settled()
             seen[shown.title().split("by ")[1][:-2]] = shown.numbers()
         assert {name: seen[name] for name in expected} == expected
-        assert len(seen) == 13
+        assert len(seen) == 17
         before = shown.title()
         await shown.press("less_than_sign", "greater_than_sign")
         await shown.settled()
@@ -259,6 +263,10 @@ async def test_a_click_on_a_header_sorts_and_two_on_a_row_open_it(show: Show, da
         await shown.pilot.click(SampleTable, offset=(header.index("caption") + 1, 0))
         await shown.until(lambda: "by caption ▲" in shown.title())
         await shown.settled()
+        await shown.pilot.click(SampleTable, offset=(header.index("q-value") + 1, 0))
+        await shown.until(lambda: "by q-value of wsa_rich ▲" in shown.title())
+        await shown.settled()
+        assert shown.numbers() == [201, 202, 203]
         await shown.pilot.click(SampleTable, offset=(20, 5))
         assert shown.table.cursor == 4
         opened: list[Any] = []
@@ -292,6 +300,24 @@ async def test_a_filter_takes_everything_together_and_can_be_taken_away(show: Sh
         await shown.press("escape", "x")
         await shown.settled()
         assert shown.title() == "run run-a, 500 samples, by wsa_rich ▼"
+
+
+async def test_one_key_leaves_only_candidates_of_what_is_shown_and_brings_the_others_back(
+    show: Show, database: Path
+) -> None:
+    async with show(database) as shown:
+        await shown.press("c")
+        await shown.until(lambda: "filter: candidates" in shown.title())
+        await shown.settled()
+        assert shown.title() == "run run-a, 300 of 500 samples, by wsa_rich ▼\nfilter: candidates"
+        assert shown.numbers() == [299, 298, 297]
+        shown.browser.filter_by(SampleFilter("dog", "nonmembers"))
+        await shown.press("c")
+        await shown.until(lambda: 'filter: text "dog", candidates' in shown.title())
+        await shown.press("c")
+        await shown.until(lambda: shown.title().endswith('filter: text "dog"'))
+        await shown.settled()
+        assert shown.numbers() == [448, 441, 434]
 
 
 async def test_a_text_that_many_have_ends_with_all_of_them_and_the_cursor_where_it_went(

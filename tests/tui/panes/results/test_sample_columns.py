@@ -20,6 +20,7 @@ from tui_mia.tui.panes.results.sample_columns import (
     headline,
     number_text,
     p_value_text,
+    sort_name,
 )
 from tui_mia.tui.panes.results.sample_rows import AT_HAND, SampleRows
 
@@ -66,6 +67,14 @@ def test_p_and_q_stand_beside_one_another_and_a_dash_where_there_is_none() -> No
     found = row(p_values={"csa": 0.01}, q_values={"csa": 0.25, "wsa": 0.5})
     assert (p_value.text(found).strip(), q_value.text(found).strip()) == ("0.0100", "0.2500")
     assert q_value.text(row()).strip() == "-"
+
+
+def test_every_header_stands_for_an_order_and_says_whether_it_is_the_one() -> None:
+    by_q_value = SampleSort("q_value", attack="csa")
+    columns = columns_for(79, ATTACKS, by_q_value, 999, wide=False)
+    assert all(column.sort in all_sorts(ATTACKS) for column in columns)
+    assert [column.header(by_q_value).strip() for column in columns[4:6]] == ["p-value", "q-value▲"]
+    assert sort_name(by_q_value) == "q-value of csa"
 
 
 @pytest.mark.parametrize("width", [1, 20, 60, 79, 119, 159, 300])
@@ -129,7 +138,7 @@ def test_a_run_is_shown_at_first_by_its_best_attack() -> None:
 
 def test_every_column_has_an_order_once() -> None:
     sorts = all_sorts(ATTACKS)
-    assert len(set(sorts)) == len(sorts) == 5 + 4 + 5
+    assert len(set(sorts)) == len(sorts) == 5 + 4 + 4 + 5
     assert all(flipped(flipped(sort)) == sort for sort in sorts)
 
 

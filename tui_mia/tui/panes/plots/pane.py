@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -16,15 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui_mia.clean import printable
-from tui_mia.store import (
-    RocCurve,
-    ScoredRun,
-    ScoreHistogram,
-    StoreError,
-    roc_curve,
-    score_histogram,
-    scored_runs,
-)
+from tui_mia.store import RocCurve, ScoredRun, ScoreHistogram, StoreError
 from tui_mia.tui.background import in_background
 from tui_mia.tui.dialogs import AskPath, shown
 from tui_mia.tui.pane import Pane
@@ -39,17 +30,15 @@ from tui_mia.tui.panes.plots.drawing import (
     roc_panel,
 )
 from tui_mia.tui.panes.plots.plot import Plot
+from tui_mia.tui.panes.plots.plot_data import PlotData
 from tui_mia.tui.panes.plots.plot_files import histogram_csv, roc_csv, svg
 from tui_mia.tui.panes.plots.plot_legend import histogram_table, roc_table
 
 Kind: TypeAlias = Literal["roc", "histogram"]
 
-# Short, because the end of the app waits for a thread that waits for the database.
-WAIT_SECONDS: Final = 2.0
 PLOTS_ON_A_WIDE_SCREEN: Final = 4
 WIDE: Final = 120
 TALL: Final = 40
-BINS: Final = 60
 AXES: Final[dict[Scale, str]] = {
     "log": "true positive rate over logarithmic false positive rate",
     "log-log": "true positive rate over false positive rate, both logarithmic",
@@ -63,6 +52,7 @@ class PlotsPane(Pane):
     HELP = f"""
 **ROC curves and score histograms**, of any attacks of any runs: `a` chooses up to {len(LETTERS)} of them, so
 that two runs or two models can be laid over one another. Each line carries its letter.
+Without such a choice it is the run that was looked at last.
 
 The *ROC* is that of the candidates with a known label. Its false positive rate is logarithmic, as an
 audit is about few false accusations; `s` makes both axes logarithmic, or none. A logarithmic curve
@@ -93,13 +83,9 @@ CSV, `y` copies the points.
         self.chosen: list[ScoredRun] = []
         self.kind: Kind = "roc"
         self.scale: Scale = "log"
-        self._available: list[ScoredRun] = []
-        self._curves: dict[ScoredRun, RocCurve | None] = {}
         self.leaves_out_tails = True
-        self._overviews: dict[ScoredRun, ScoreHistogram | None] = {}
-        self._histograms: dict[ScoredRun, ScoreHistogram | None] = {}
+        self._is_laid_out = False
         self._page = 0
-        self._stamp: object = None
         self._problem = ""
         self._doing = ""
 
@@ -112,12 +98,18 @@ CSV, `y` copies the points.
             yield Static(id="plots-legend")
             yield Static(id="plots-notes", markup=False)
 
+    @cached_property
+    def data(self) -> PlotData:
+        return PlotData(self.tui.database, self._tell)
+
     async def on_show_pane(self) -> None:
         self._load()
 
     async def show(self, run_ids: list[str]) -> None:
         """Plot these runs, whose attacks are chosen so that they can be compared."""
         self.chosen, self._page = [], 0
+        if len(run_ids) == 1:
+            self.tui.looked_at = run_ids[0]
         self._load(run_ids)
 
     def first_focus(self) -> Widget:
@@ -131,8 +123,8 @@ CSV, `y` copies the points.
     @property
     def drawn_kind(self) -> Kind:
         """Histograms, where not one of the chosen has a ROC."""
-        known = [series for series in self.chosen if series in self._curves]
-        no_roc = len(known) == len(self.chosen) > 0 and not any(self._curves[series] for series in known)
+        known = [series for series in self.chosen if series in self.data.curves]
+        no_roc = len(known) == len(self.chosen) > 0 and not any(self.data.curves[series] for series in known)
         return "histogram" if no_roc else self.kind
 
     @property
@@ -141,7 +133,7 @@ CSV, `y` copies the points.
 
     @property
     def curves(self) -> dict[str, RocCurve]:
-        found = ((self.letters[series], self._curves.get(series)) for series in self.chosen)
+        found = ((self.letters[series], self.data.curves.get(series)) for series in self.chosen)
         return {letter: curve for letter, curve in found if curve is not None}
 
     @property
@@ -149,7 +141,7 @@ CSV, `y` copies the points.
         """Those on this page, on one axis if they are of one attack."""
         size = self._page_size()
         on_page = self.chosen[self._page * size : (self._page + 1) * size]
-        found = ((self.letters[series], self._histograms.get(series)) for series in on_page)
+        found = ((self.letters[series], self.data.histograms.get(series)) for series in on_page)
         return {letter: histogram for letter, histogram in found if histogram is not None}
 
     def _page_size(self) -> int:
@@ -174,66 +166,31 @@ CSV, `y` copies the points.
     async def _read(self, run_ids: Sequence[str]) -> None:
         try:
             self._problem = ""
-            await self._look_at_the_database()
-            if not self.chosen:
-                runs = run_ids or [series.run_id for series in self._available[:1]]
-                self.chosen = first_choice(self._available, list(runs), self._known_auc())
-            for number, series in enumerate(self.chosen, start=1):
-                if series not in self._curves:
-                    self._tell(f"reading {number} of {len(self.chosen)}")
-                    self._curves[series] = await asyncio.to_thread(
-                        roc_curve, self.tui.database, *_names(series), wait_seconds=WAIT_SECONDS
-                    )
+            await self.data.refresh()
+            self._choose(run_ids)
+            await self.data.read_curves(self.chosen)
             if self.drawn_kind == "histogram":
-                await self._read_histograms()
+                await self.data.read_histograms(self.chosen, leaves_out_tails=self.leaves_out_tails)
         except StoreError as error:
             self._problem = str(error)
         finally:
             self._tell("")
 
-    async def _look_at_the_database(self) -> None:
-        """Forget what was read if the file has changed since."""
-        stamp = await asyncio.to_thread(_stamp, self.tui.database)
-        if stamp is None or stamp != self._stamp:
-            self._tell("reading")
-            self._curves.clear()
-            self._overviews.clear()
-            self._histograms.clear()
-            self._available = []
-            self._available = await asyncio.to_thread(scored_runs, self.tui.database, WAIT_SECONDS)
-            self._stamp = stamp
-            self.chosen = [series for series in self.chosen if series in self._available]
-
-    async def _read_histograms(self) -> None:
-        """The histograms; those of one attack on one axis, so that they can be compared."""
-        for number, series in enumerate(self.chosen, start=1):
-            if series not in self._overviews:
-                self._tell(f"reading {number} of {len(self.chosen)}")
-                self._overviews[series] = await self._histogram(series, BINS)
-        for series in self.chosen:
-            low, high = self._limits(series.attack)
-            found = self._histograms.get(series)
-            if self._overviews[series] is None:
-                self._histograms[series] = None
-            elif found is None or (found.edges[0], found.edges[-1]) != (low, high):
-                self._histograms[series] = await self._histogram(series, BINS, low, high)
-
-    def _limits(self, attack: str) -> tuple[float, float]:
-        """From where to where the scores of an attack are shown."""
-        overviews = [self._overviews[series] for series in self.chosen if series.attack == attack]
-        ends = [
-            found.middle if self.leaves_out_tails else (float(found.edges[0]), float(found.edges[-1]))
-            for found in overviews
-            if found is not None
-        ]
-        return min((low for low, _ in ends), default=0.0), max((high for _, high in ends), default=0.0)
-
-    async def _histogram(
-        self, series: ScoredRun, bins: int, low: float | None = None, high: float | None = None
-    ) -> ScoreHistogram | None:
-        return await asyncio.to_thread(
-            score_histogram, self.tui.database, *_names(series), bins, low, high, wait_seconds=WAIT_SECONDS
-        )
+    def _choose(self, run_ids: Sequence[str]) -> None:
+        """What is asked for, or the run that was looked at last; what was laid out by hand stays."""
+        self.chosen = [series for series in self.chosen if series in self.data.available]
+        looked_at, runs = self.tui.looked_at, self.data.runs
+        if run_ids:
+            wanted = list(run_ids)
+        elif looked_at in runs and not (self.chosen and self._is_laid_out):
+            wanted = [looked_at]
+        elif not self.chosen:
+            wanted = runs[:1]
+        else:
+            return
+        if not self.chosen or {series.run_id for series in self.chosen} != set(wanted):
+            self.chosen, self._page = first_choice(self.data.available, wanted, self._known_auc()), 0
+            self._is_laid_out = len(wanted) > 1
 
     # Drawing
 
@@ -267,7 +224,7 @@ CSV, `y` copies the points.
         if self.drawn_kind == "roc":
             return roc_table(
                 [
-                    (letter, series, self._curves.get(series), name(series.run_id))
+                    (letter, series, self.data.curves.get(series), name(series.run_id))
                     for series, letter in self.letters.items()
                 ],
                 is_wide=is_wide,
@@ -280,13 +237,18 @@ CSV, `y` copies the points.
         if self._problem:
             yield self._problem
             return
-        if not self._available:
+        if not self.data.available:
             yield "" if self._doing else "there are no scores in this database yet: run an audit first"
             return
+        looked_at = self.tui.looked_at
+        if looked_at is not None and looked_at not in self.data.runs and not self._is_laid_out:
+            yield f"run {looked_at} has no scores to plot"
         if not self.chosen:
             yield "nothing is chosen: a chooses attacks and runs"
             return
-        without = [self.letters[s] for s in self.chosen if s in self._curves and self._curves[s] is None]
+        without = [
+            self.letters[s] for s in self.chosen if s in self.data.curves and self.data.curves[s] is None
+        ]
         if without:
             instead = (
                 "the scores are shown instead" if self.drawn_kind == "histogram" else "t shows the scores"
@@ -325,15 +287,17 @@ CSV, `y` copies the points.
     # Keys
 
     def action_choose(self) -> None:
-        if not self._available:
+        if not self.data.available:
             self.tui.say("there is nothing to plot yet", "warning", toast=True)
             return
-        names = {series: f"{series.attack:<16} {self._run_name(series.run_id)}" for series in self._available}
+        names = {
+            series: f"{series.attack:<16} {self._run_name(series.run_id)}" for series in self.data.available
+        }
         self.app.push_screen(ChooseSeries(names, self.chosen, len(LETTERS)), self._take)
 
     def _take(self, chosen: list[ScoredRun] | None) -> None:
         if chosen is not None:
-            self.chosen, self._page = chosen, 0
+            self.chosen, self._page, self._is_laid_out = chosen, 0, True
             self._load()
 
     def action_turn(self) -> None:
@@ -392,16 +356,3 @@ CSV, `y` copies the points.
         else:
             lines.append(GROUPS_OF_ALL)
         return [*lines, *self._notes()]
-
-
-def _names(series: ScoredRun) -> tuple[str, str]:
-    return series.run_id, series.attack
-
-
-def _stamp(database: Path) -> object:
-    """What changes when the file does; None where there is none."""
-    try:
-        status = database.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

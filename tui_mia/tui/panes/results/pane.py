@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, cast
@@ -52,6 +53,7 @@ There is no run with samples yet.
 
 Set up an audit in Audit (key 1) and start it; its samples can be watched here while it goes on.
 On the command line: tui-mia run audit.toml"""
+CANDIDATES: Final = "candidates"
 SECONDS_BETWEEN_LOOKS: Final = 2.0
 # An export holds nobody up, and would be lost.
 EXPORT_WAIT_SECONDS: Final = 30.0
@@ -68,6 +70,8 @@ member), the p- and q-value where there are known non-members to compare with, a
 
 A **p-value** is the share of known non-members that score as high or higher. Of the candidates with a
 **q-value** up to 0.1, at most one in ten is expected to be there by chance.
+
+`c` shows the candidates alone, whose membership is the question, or all pools again.
 
 A narrow screen has room for one attack, the one that the samples are sorted by; with 120 columns there
 is room for all. `h` and `l` move the captions to and fro. Marks stay when you sort and filter; `e`
@@ -90,6 +94,7 @@ The samples may get other numbers when the run ends.
         Binding(
             "slash", "filter", "Filter", key_display="/", tooltip="Show some samples", id="results.filter"
         ),
+        Binding("c", "candidates", "Only candidates, or all pools", show=False, id="results.candidates"),
         Binding("x", "show_all", "Show all samples", show=False, id="results.all"),
         Binding(
             "colon,ctrl+g", "jump", "Jump", key_display=":", tooltip="Jump to a sample", id="results.jump"
@@ -295,6 +300,12 @@ The samples may get other numbers when the run ends.
 
         dialog = FilterSamples(browser.where, list(browser.run.counts or {}), browser.run.attacks, attack)
         self.app.push_screen(dialog, choose)
+
+    def action_candidates(self) -> None:
+        """Show the candidates alone, or all pools again; the rest of the filter stays."""
+        if self.browser.run is not None:
+            where = self.browser.where
+            self.browser.filter_by(replace(where, pool=None if where.pool == CANDIDATES else CANDIDATES))
 
     def action_show_all(self) -> None:
         if self.browser.run is not None:

@@ -63,13 +63,19 @@ def first_sort(attacks: Sequence[ScoredAttack]) -> SampleSort:
 def all_sorts(attacks: Sequence[ScoredAttack]) -> list[SampleSort]:
     """Every order there is, each in its usual direction."""
     scores = [SampleSort("score", attack=attack.attack) for attack in attacks]
-    p_values = [SampleSort("p_value", attack=attack.attack) for attack in attacks if attack.has_p_values]
+    of_p_values: tuple[SampleColumn, ...] = ("p_value", "q_value")
+    compared = [
+        SampleSort(column, attack=attack.attack)
+        for column in of_p_values
+        for attack in attacks
+        if attack.has_p_values
+    ]
     columns: tuple[SampleColumn, ...] = ("number", "key", "caption", "member", "pool")
-    return [usual(sort) for sort in (*scores, *p_values, *map(SampleSort, columns))]
+    return [usual(sort) for sort in (*scores, *compared, *map(SampleSort, columns))]
 
 
 def usual(sort: SampleSort) -> SampleSort:
-    """The same column in the direction that one wants first: the highest scores, the smallest p-values."""
+    """The same column in the direction that one wants first: highest scores, smallest p- and q-values."""
     return SampleSort(sort.column, sort.column in _DESCENDING_FIRST, sort.attack)
 
 
@@ -91,6 +97,8 @@ def sort_name(sort: SampleSort) -> str:
         return printable(sort.attack or "score")
     if sort.column == "p_value":
         return f"p-value of {printable(sort.attack or '?')}"
+    if sort.column == "q_value":
+        return f"q-value of {printable(sort.attack or '?')}"
     return {"number": "number", "key": "key", "caption": "caption", "member": "member", "pool": "pool"}[
         sort.column
     ]
@@ -171,8 +179,13 @@ def _p_value_column(attack: str) -> Column:
 
 
 def _q_value_column(attack: str) -> Column:
-    # No order of its own: q-values go as p-values do.
-    return Column("q-value", P_VALUE_WIDTH, lambda row: p_value_text(row.q_values.get(attack)), right=True)
+    return Column(
+        "q-value",
+        P_VALUE_WIDTH,
+        lambda row: p_value_text(row.q_values.get(attack)),
+        SampleSort("q_value", attack=attack),
+        right=True,
+    )
 
 
 def _fitted(text: str, width: int, right: bool) -> str:
