@@ -40,6 +40,7 @@ from tui_mia.pools import PoolError, keep_apart, plan_shards
 from tui_mia.runs import Loaded, Note, ReferenceLoaded, RunDirectory, Skipped
 from tui_mia.runs.device_lock import device_lock
 from tui_mia.runs.reporter import Reporter
+from tui_mia.scored import FITTED_TO_CANDIDATES
 from tui_mia.spec import AuditSpec
 from tui_mia.stored import read_audited
 from tui_mia.tables import (
@@ -103,7 +104,8 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
             *not_compared(outcome, control),
         ]
     with report.phase("judge"):
-        judgement = judge(read_audited(directory.tables), spec.evidence.smallest_auc)
+        fitted = [attack.attack for attack in outcome.scores if FITTED_TO_CANDIDATES in attack.facts]
+        judgement = judge(read_audited(directory.tables, fitted), spec.evidence.smallest_auc)
         write_judgement(directory.tables, judgement, checks, outcome.scores)
     for attack, reason in {**outcome.skipped, **outcome.failed}.items():
         report.tell(Skipped(attack, reason.removeprefix(f"{attack}: ")))

@@ -1,7 +1,8 @@
 """What AUC a set of samples could show at all.
 
 Plain arithmetic: the standard error of two normal sides of equal width, on the
-logit scale of the intervals in evidence/auc.py.
+logit scale of the intervals in evidence/auc.py. Near duplicates make sizes that
+need not be whole.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ FEWEST = 10
 MOST = 10**9
 
 
-def power_at(auc: float, positives: int, negatives: int, alpha: float = 0.025) -> float:
+def power_at(auc: float, positives: float, negatives: float, alpha: float = 0.025) -> float:
     """The chance that a true AUC is found to be above 0.5, one-sided at `alpha`.
 
     Raises ValueError unless 0 < auc < 1.
@@ -31,7 +32,7 @@ def power_at(auc: float, positives: int, negatives: int, alpha: float = 0.025) -
 
 
 def smallest_detectable_auc(
-    positives: int, negatives: int, alpha: float = 0.025, power: float = 0.8
+    positives: float, negatives: float, alpha: float = 0.025, power: float = 0.8
 ) -> float | None:
     """The AUC that is found to be above 0.5 with this power; None where not even 0.999 is."""
     low, high = 0.5, 0.999
@@ -63,7 +64,7 @@ def samples_needed(
     return high, round(high * ratio)
 
 
-def _smallest_significant(alpha: float, positives: int, negatives: int) -> float | None:
+def _smallest_significant(alpha: float, positives: float, negatives: float) -> float | None:
     """The smallest AUC that, once found, is above 0.5 by the interval of auc.py; None where 0.9 is not."""
     critical = _critical(alpha, positives, negatives)
 
@@ -80,7 +81,7 @@ def _smallest_significant(alpha: float, positives: int, negatives: int) -> float
     return high
 
 
-def _standard_error(auc: float, positives: int, negatives: int) -> float:
+def _standard_error(auc: float, positives: float, negatives: float) -> float:
     """Bamber (1975), with the chance that one positive is above two negatives, the same for either side."""
     above_both = auc - 2 * _owen(NORMAL.inv_cdf(auc))
     of_sample = above_both - auc**2
@@ -100,7 +101,7 @@ def _owen(height: float) -> float:
     return area * width / 3 / (2 * math.pi)
 
 
-def _critical(alpha: float, positives: int, negatives: int) -> float:
+def _critical(alpha: float, positives: float, negatives: float) -> float:
     """Student's t quantile at the degrees of freedom of the smaller side (Fisher's expansion)."""
     normal = NORMAL.inv_cdf(1 - alpha)
     degrees = _degrees(positives, negatives)
@@ -111,7 +112,7 @@ def _critical(alpha: float, positives: int, negatives: int) -> float:
     )
 
 
-def _degrees(positives: int, negatives: int) -> float:
+def _degrees(positives: float, negatives: float) -> float:
     """Welch and Satterthwaite, for placements that spread alike on both sides."""
     whole = (1 / positives + 1 / negatives) ** 2
     return whole / (1 / (positives**2 * (positives - 1)) + 1 / (negatives**2 * (negatives - 1)))

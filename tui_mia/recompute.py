@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from tui_mia.evidence import judge, q_values
 from tui_mia.runs.tables import TABLES
+from tui_mia.scored import FITTED_TO_CANDIDATES
 from tui_mia.spec import read_spec
 from tui_mia.stored import read_audited
 
@@ -44,7 +45,10 @@ def recompute(folder: Path) -> dict[str, object]:
         How many rows were `compared`; `differences`, each with table, row, column and
         both values; and by name those `not_recomputed`, as they need the model or the pictures.
     """
-    judgement = judge(read_audited(folder), read_spec(folder / "spec.toml").evidence.smallest_auc)
+    judgement = judge(
+        read_audited(folder, _fitted_to_candidates(folder)),
+        read_spec(folder / "spec.toml").evidence.smallest_auc,
+    )
     compared = 0
     differences: list[dict[str, object]] = []
     left_out: list[str] = []
@@ -76,6 +80,12 @@ def _needs_the_model(table: str, key: tuple[str, ...]) -> bool:
     if table == "metrics":
         return not FIGURE.match(key[1])
     return table == "checks" and (key[1].startswith("stability_") or key[1].endswith("_failed"))
+
+
+def _fitted_to_candidates(folder: Path) -> list[str]:
+    """The attacks with this fact of their fit."""
+    metrics = pq.read_table(folder / "metrics.parquet", columns=["attack", "metric"]).to_pylist()
+    return [row["attack"] for row in metrics if row["metric"] == FITTED_TO_CANDIDATES]
 
 
 def _q_values(folder: Path) -> Iterable[dict[str, object]]:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 # The target's score minus the reference's is an attack of its own (Watson et al. 2022), under this name.
 CALIBRATED: Final = {"csa": "csa_calibrated", "loss": "loss_calibrated"}
 
+# A fact of attacks that, for want of a general pool, were fitted to halves of the candidates.
+FITTED_TO_CANDIDATES: Final = "fitted_to_candidates"
+
 
 @dataclass(frozen=True)
 class AttackScores:

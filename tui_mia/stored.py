@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,19 @@ from tui_mia.evidence import Audited, SideScores
 from tui_mia.runs.tables import TABLES
 from tui_mia.scored import AttackScores
 
+ROWS_AT_ONCE = 100_000
 
-def read_audited(folder: Path) -> Audited:
-    """What the tables `samples`, `scores`, `baselines` and `duplicates` say; one that is missing is empty."""
+
+def read_audited(folder: Path, fitted_to_candidates: Collection[str] = ()) -> Audited:
+    """What the tables `samples`, `scores`, `baselines` and `duplicates` say; one that is missing is empty.
+
+    `fitted_to_candidates` are the attacks with this fact, which is in `metrics` once they are judged.
+    """
     samples = _read(folder, "samples", ["number", "pool", "member"]).sort_by("number")
     pools = _Pools.of(samples)
     scores = _Named(folder, "scores", ["attack"])
     baselines = _Named(folder, "baselines", ["baseline", "name"])
-    duplicates = _read(folder, "duplicates")
+    duplicates = _read(folder, "duplicates", ["number", "alike", "cluster"])
     return Audited(
         attacks=[pools.attack(name, scores.rows(name)) for (name,) in scores.names],
         member=pools.member,
@@ -44,6 +49,7 @@ def read_audited(folder: Path) -> Audited:
             for kind, name in baselines.names
             if kind == "control_candidate"
         ],
+        fitted_to_candidates=fitted_to_candidates,
     )
 
 
@@ -58,7 +64,7 @@ class _Pools:
     def of(cls, samples: pa.Table) -> _Pools:
         numbers = {
             pool: samples.filter(pc.equal(samples["pool"], pool))["number"].to_numpy()
-            for pool in dict.fromkeys(samples["pool"].to_pylist())
+            for pool in pc.unique(samples["pool"]).to_pylist()
         }
         labels = samples.filter(pc.equal(samples["pool"], "candidates"))["member"]
         member = pc.fill_null(pc.cast(labels, pa.int8()), -1).to_numpy()
@@ -91,14 +97,28 @@ class _Named:
     """The rows of a table by the names that its first columns give them; read one name at a time."""
 
     def __init__(self, folder: Path, table: str, columns: Sequence[str]) -> None:
-        self._folder, self._table, self._columns = folder, table, columns
-        every = _read(folder, table, columns)
+        self._path, self._columns = folder / f"{table}.parquet", columns
+        self._values = [name for name in TABLES[table].names if name not in ("sample_id", *columns)]
         # In an order that a database keeps.
-        self.names = sorted(set(zip(*(every[column].to_pylist() for column in columns), strict=True)))
+        self.names = sorted(_combinations(self._path, columns))
 
     def rows(self, *names: str) -> pa.Table:
+        """Numbers of samples and their values; parts of the file with other names only are not read."""
         which = [(column, "=", name) for column, name in zip(self._columns, names, strict=True)]
-        return pq.read_table(self._folder / f"{self._table}.parquet", filters=which)
+        return pq.read_table(self._path, columns=self._values, filters=which)
+
+
+def _combinations(path: Path, columns: Sequence[str]) -> set[tuple[str, ...]]:
+    """The different values that some columns of a file have together; none where there is no file."""
+    found: set[tuple[str, ...]] = set()
+    if not path.exists():
+        return found
+    with pq.ParquetFile(path) as file:
+        # A row for every sample and name is too much to make Python strings of.
+        for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
+            rows = pa.table(batch).group_by(columns).aggregate([])
+            found.update(zip(*(rows[column].to_pylist() for column in columns), strict=True))
+    return found
 
 
 def _control(name: str, candidates: pa.Table, nonmembers: pa.Table) -> AttackScores:

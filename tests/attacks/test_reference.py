@@ -123,9 +123,7 @@ def test_calibrated_scores_compare_differences_in_deviations_of_the_other_folds_
     attack: str, pools: AttackPools, reference: Reference, outcome: Outcome
 ) -> None:
     """Fold by fold and pair by pair, from fits made here."""
-    (fitted,) = make_attacks(
-        AttacksSpec(csa=CsaSpec()) if attack == "csa" else AttacksSpec(loss=LossSpec())
-    )
+    (fitted,) = make_attacks(AttacksSpec(csa=CsaSpec()) if attack == "csa" else AttacksSpec(loss=LossSpec()))
     both_nonmembers = pools.nonmembers, reference.pools.nonmembers
     assert both_nonmembers[0] is not None
     folds = scoring.folds_of(both_nonmembers[0])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_mia.attacks.attack import Floats
-from tui_mia.scored import AttackScores
+from tui_mia.scored import FITTED_TO_CANDIDATES, AttackScores
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ def calibrated(
     candidates.
     """
     of_target, of_reference = (_standardised(raw, folds) for raw in (target, reference))
-    candidates, nonmembers = (
-        ours - theirs for ours, theirs in zip(of_target, of_reference, strict=True)
-    )
+    candidates, nonmembers = (ours - theirs for ours, theirs in zip(of_target, of_reference, strict=True))
     return RawScores(attack, target.group_of, candidates, nonmembers, {})
 
 
@@ -100,7 +98,7 @@ def finish(raw: RawScores, folds: NDArray[np.int64] | None) -> AttackScores:
         nonmembers=known_scores,
         placements=below / max(1, len(folds)),
         nonmember_placements=known_below / max(1, size),
-        facts=raw.facts,
+        facts=raw.facts if len(raw.nonmembers) == 1 else {**raw.facts, FITTED_TO_CANDIDATES: 1.0},
     )
 
 

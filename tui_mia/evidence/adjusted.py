@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +41,14 @@ def adjusted_auc(
     propensity: Floats,
     clusters: Integers | None = None,
     level: float = 0.95,
+    variance_factor: float = 1.0,
 ) -> Adjusted:
     """The chance that a positive is above a negative of the same stratum of `propensity`, ties half.
 
     All arrays [n], in one order. Strata are quantiles of the propensity of both
     sides together, equal values never apart; each weighs as many pairs as it
     has. Removes what the propensity captures of a shift and nothing else.
+    `variance_factor` is that of `auc_estimate`.
     Raises ValueError unless both sides occur.
     """
     if positive.all() or not positive.any():
@@ -69,6 +72,7 @@ def adjusted_auc(
         Side(influence[~positive], weights[~positive]),
         None if clusters is None else (clusters[positive], clusters[~positive]),
     )
+    around = replace(around, standard_error=around.standard_error * math.sqrt(variance_factor))
     return Adjusted(of_share(value, around, level), int(((above > 0) & (below > 0)).sum()), overlap)
 
 

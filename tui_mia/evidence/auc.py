@@ -95,20 +95,21 @@ def auc_difference(
     second: Placements,
     clusters: Clusters | None = None,
     level: float = 0.95,
-    second_variance_factor: float = 1.0,
+    variance_factors: tuple[float, float] = (1.0, 1.0),
 ) -> Estimate:
     """The AUC of `first` minus that of `second`, two scores of the same samples in the same order.
 
-    Paired (DeLong et al. 1988); `second_variance_factor` is that of `auc_estimate`,
-    for the second score. Raises ValueError where the samples can't be the same.
+    Paired (DeLong et al. 1988); `variance_factors` are those of `auc_estimate`, for
+    the first score and for the second. Raises ValueError where the samples can't be the same.
     """
     if len(first.positives) != len(second.positives) or len(first.negatives) != len(second.negatives):
         raise ValueError("a paired difference needs two scores of the same samples")
     around = _spread(first.positives - second.positives, first.negatives - second.negatives, clusters)
-    if second_variance_factor > 1:
-        alone = _spread(second.positives, second.negatives, clusters).standard_error
-        more = (second_variance_factor - 1) * alone**2
-        around = replace(around, standard_error=math.sqrt(around.standard_error**2 + more))
+    for found, factor in zip((first, second), variance_factors, strict=True):
+        if factor > 1:
+            alone = _spread(found.positives, found.negatives, clusters).standard_error
+            more = (factor - 1) * alone**2
+            around = replace(around, standard_error=math.sqrt(around.standard_error**2 + more))
     value = first.auc - second.auc
     if around.usable:
         return _estimate(Student(value, around.standard_error, around.degrees), around, level)

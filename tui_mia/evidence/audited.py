@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui_mia.evidence.auc import Placements, placements
+from tui_mia.evidence.spread import FEWEST_FOR_A_VARIANCE, effective_size
 from tui_mia.scored import AttackScores
 
 
@@ -32,6 +33,8 @@ class Audited:
     classifiers that never saw the target. `reference` are the attacks on the
     reference model. `control` are the attacks with one half of the known
     non-members in the place of the candidates and the other as known non-members.
+    `fitted_to_candidates` are the attacks that, for want of a general pool, were
+    fitted to halves of the candidates: the scores of one half depend on the other.
     """
 
     attacks: Sequence[AttackScores]
@@ -41,6 +44,7 @@ class Audited:
     blind: Mapping[str, SideScores]
     reference: Mapping[str, AttackScores]
     control: Sequence[AttackScores]
+    fitted_to_candidates: Collection[str] = ()
 
     @property
     def nonmembers(self) -> int:
@@ -65,6 +69,11 @@ class Comparison:
     def samples(self) -> int:
         """How many are compared."""
         return len(self.positives) + len(self.negatives)
+
+    @property
+    def independent(self) -> tuple[float, float]:
+        """How many positives and negatives without near duplicates would tell as much."""
+        return effective_size(self.duplicates[0]), effective_size(self.duplicates[1])
 
     @property
     def is_positive(self) -> NDArray[np.bool_]:
@@ -117,11 +126,17 @@ class Comparison:
 
 
 def compare(audited: Audited) -> Comparison | None:
-    """Members against non-members where both are labelled; else candidates against known non-members."""
+    """Members against non-members where both are labelled; else candidates against known non-members.
+
+    A few labels are no comparison set: with fewer than ten independent ones on
+    a side, known non-members come first.
+    """
     of_candidates = audited.duplicates["candidates"]
     members, others = np.flatnonzero(audited.member == 1), np.flatnonzero(audited.member == 0)
     if len(members) and len(others):
-        return Comparison("labelled", members, others, (of_candidates[members], of_candidates[others]))
+        labelled = Comparison("labelled", members, others, (of_candidates[members], of_candidates[others]))
+        if not audited.nonmembers or min(labelled.independent) >= FEWEST_FOR_A_VARIANCE:
+            return labelled
     if audited.nonmembers:
         rows = np.arange(len(of_candidates)), np.arange(audited.nonmembers)
         return Comparison("group", *rows, (of_candidates, audited.duplicates["nonmembers"]))

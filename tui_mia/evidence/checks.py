@@ -9,8 +9,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from tui_mia.evidence.auc import Estimate, Placements, auc_estimate
-from tui_mia.evidence.audited import Audited, Comparison
+from tui_mia.evidence.audited import Audited, Comparison, compare
 from tui_mia.evidence.discovery import holm
+from tui_mia.evidence.spread import effective_size
 from tui_mia.evidence.verdict import LEVEL, Circumstances
 from tui_mia.power import smallest_detectable_auc
 
@@ -47,7 +48,7 @@ def checks_of_comparison(
 
 def checks_of_pools(audited: Audited) -> list[Check]:
     """What is amiss with the pools or the audit itself: the negative control, and near duplicates."""
-    return [*_control(audited), *_duplicates(audited)]
+    return [*_labels(audited), *_control(audited), *_duplicates(audited)]
 
 
 def _power(comparison: Comparison, smallest_auc: float) -> Check:
@@ -55,12 +56,12 @@ def _power(comparison: Comparison, smallest_auc: float) -> Check:
     labelled = comparison.kind == "labelled"
     names = ("members", "non-members") if labelled else ("candidates", "known non-members")
     who = f"{sides[0]:,} {names[0]} against {sides[1]:,} {names[1]}"
-    detectable = smallest_detectable_auc(*sides)
+    detectable = smallest_detectable_auc(*comparison.independent)
     enough = detectable is not None and detectable <= smallest_auc
     if detectable is None:
         words = f"{who} can't tell any AUC from chance."
     else:
-        words = f"{who} tell an AUC of {detectable:.3f} from chance in 8 of 10 such audits."
+        words = f"{who} tell an AUC of {detectable:.3f} from chance in 8 of 10 such audits, by one attack."
     if not enough:
         words += f" Too few for the smallest AUC worth finding, {smallest_auc:.2f}."
     return Check("power", None, detectable, None, None, sum(sides), "ok" if enough else "underpowered", words)
@@ -84,10 +85,27 @@ def _reference(reference: Mapping[str, Placements], comparison: Comparison) -> I
         yield _check("reference", name, found, comparison.samples, "shift" if shifted else "ok", words)
 
 
+def _labels(audited: Audited) -> Iterable[Check]:
+    """Labels of both kinds that are too few to be compared."""
+    members, others = (int((audited.member == label).sum()) for label in (1, 0))
+    comparison = compare(audited)
+    if members and others and comparison is not None and comparison.kind == "group":
+        words = (
+            f"{members:,} candidates are labelled as members and {others:,} as non-members: too few to be"
+            " compared. All candidates are compared with the known non-members instead."
+        )
+        yield _count("labels", members + others, len(audited.member), words)
+
+
 def _control(audited: Audited) -> Iterable[Check]:
     """Known non-members against known non-members: whatever is found there, the audit itself put in."""
+    known = audited.duplicates.get("nonmembers", np.empty(0, np.int64))
+    # Near duplicates may stand in either half, so all of them together say how much they weigh.
+    factor = len(known) / effective_size(known) if len(known) else 1.0
     estimates = {
-        attack.attack: auc_estimate(Placements(attack.placements, 1 - attack.nonmember_placements))
+        attack.attack: auc_estimate(
+            Placements(attack.placements, 1 - attack.nonmember_placements), variance_factor=factor
+        )
         for attack in audited.control
         if attack.placements is not None and attack.nonmember_placements is not None
     }

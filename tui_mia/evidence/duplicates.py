@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -53,7 +53,24 @@ def _image_clusters(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int
 
 
 def _components(distinct: NDArray[np.uint64], distance: int) -> NDArray[np.int32]:
-    """The connected component of each of [u] different hashes.
+    """The connected component of each of [u] different hashes, in memory for some links of each."""
+    size = len(distinct)
+    component = np.arange(size, dtype=np.int32)
+    waiting: list[NDArray[np.int32]] = []
+    count = 0
+    for links in _links(distinct, distance):
+        ends = component[links]
+        waiting.append(ends[:, ends[0] != ends[1]])
+        count += waiting[-1].shape[1]
+        # Hashes that are much alike make hundreds of links each, most within what is one component by then.
+        if count > size:
+            component = _joined(component, waiting)
+            waiting, count = [], 0
+    return _joined(component, waiting)
+
+
+def _links(distinct: NDArray[np.uint64], distance: int) -> Iterator[NDArray[np.int64]]:
+    """Pairs of rows [2, l] whose hashes are within `distance` bits, at most [u] of them at a time.
 
     `distance` bits spoil at most as many bands, so that two near hashes share
     at least three whole bands: they meet in one of the tables sorted by three.
@@ -61,7 +78,6 @@ def _components(distinct: NDArray[np.uint64], distance: int) -> NDArray[np.int32
     count = distance + _SHARED_BANDS
     edges = [round(_BITS * band / count) for band in range(count + 1)]
     masks = [sum(1 << bit for bit in range(low, high)) for low, high in pairwise(edges)]
-    links: list[NDArray[np.int64]] = []
     for shared in combinations(masks, _SHARED_BANDS):
         banded = distinct & np.uint64(sum(shared))
         order = np.argsort(banded, kind="stable")
@@ -73,12 +89,17 @@ def _components(distinct: NDArray[np.uint64], distance: int) -> NDArray[np.int32
             if not len(rows):
                 break
             near = rows[np.bitwise_count(hashes[rows] ^ hashes[rows + step]) <= distance]
-            links.append(np.stack([order[near], order[near + step]]))
-    left, right = np.concatenate(links, axis=1) if links else np.empty((2, 0), np.int64)
-    size = len(distinct)
-    graph = coo_matrix((np.ones(len(left), np.bool_), (left, right)), shape=(size, size))
+            yield np.stack([order[near], order[near + step]])
+
+
+def _joined(component: NDArray[np.int32], links: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
+    """The component of each of [u] hashes once these pairs of components [2, l] are linked."""
+    if not links:
+        return component
+    left, right = np.concatenate(links, axis=1)
+    graph = coo_matrix((np.ones(len(left), np.bool_), (left, right)), shape=(len(component),) * 2)
     labels: NDArray[np.int32] = connected_components(graph, directed=False)[1]
-    return labels
+    return labels[component]
 
 
 def _caption_clusters(captions: Sequence[str]) -> NDArray[np.int64]:

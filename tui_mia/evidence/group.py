@@ -43,13 +43,15 @@ def group_evidence(
     q_values: Floats,
     n_nonmembers: int,
     clusters: Clusters | None = None,
+    variance_factor: float = 1.0,
 ) -> GroupEvidence:
     """Candidates (the positives of `found`) against known non-members (its negatives).
 
     `p_values` and `q_values` are those of the candidates, [n]; `clusters` the
-    near-duplicate groups of candidates and known non-members.
+    near-duplicate groups of candidates and known non-members; `variance_factor`
+    is that of `auc_estimate`.
     """
-    auc = auc_estimate(found, clusters)
+    auc = auc_estimate(found, clusters, variance_factor=variance_factor)
     independent = (
         (float(len(p_values)), float(n_nonmembers))
         if clusters is None
@@ -58,7 +60,7 @@ def group_evidence(
     return GroupEvidence(
         auc=auc,
         p_value=auc.p_above(0.5),
-        member_share_low=member_share_low(p_values, *independent),
+        member_share_low=member_share_low(p_values, *(size / variance_factor for size in independent)),
         survivors={rate: int((q_values <= rate).sum()) for rate in FALSE_DISCOVERY_RATES},
     )
 

@@ -65,7 +65,8 @@ def judge(audited: Audited, smallest_auc: float) -> Judgement:
     for attack in audited.attacks:
         found = comparison.of_attack(attack)
         adjusted = _adjusted(attack, comparison, audited, run)
-        case = _case(attack.attack, found, comparison, blind, adjusted, reference)
+        factor = _variance_factor(attack.attack, comparison, audited)
+        case = _case(attack.attack, found, comparison, blind, adjusted, reference, factor)
         cases.append(case)
         metrics += _of_case(case, run, comparison)
         metrics += _of_comparison(attack, found, comparison, audited)
@@ -100,9 +101,23 @@ def _adjusted(
         return None
     propensity = comparison.scores(audited.blind[ALL_BLIND])
     found: Adjusted = adjusted_auc(
-        comparison.is_positive, comparison.scores(attack), propensity, comparison.clusters_in_line
+        comparison.is_positive,
+        comparison.scores(attack),
+        propensity,
+        comparison.clusters_in_line,
+        variance_factor=_variance_factor(attack.attack, comparison, audited),
     )
     return found.estimate
+
+
+def _variance_factor(attack: str, comparison: Comparison, audited: Audited) -> float:
+    """Above 1 where an attack was fitted to the candidates that are compared as a group.
+
+    Like a blind baseline, it was then trained to tell one half of them from the
+    known non-members, and scores the other half.
+    """
+    fitted = comparison.kind == "group" and attack in audited.fitted_to_candidates
+    return VARIANCE_FACTOR if fitted else 1.0
 
 
 def _case(
@@ -112,17 +127,20 @@ def _case(
     blind: Mapping[str, Placements],
     adjusted: Estimate | None,
     reference: Mapping[str, Placements],
+    factor: float,
 ) -> AttackCase:
     clusters = comparison.clusters
     return AttackCase(
         attack=name,
-        auc=auc_estimate(found, clusters),
+        auc=auc_estimate(found, clusters, variance_factor=factor),
         above_blind={
-            other: auc_difference(found, theirs, clusters, second_variance_factor=VARIANCE_FACTOR)
+            other: auc_difference(found, theirs, clusters, variance_factors=(factor, VARIANCE_FACTOR))
             for other, theirs in blind.items()
         },
         adjusted=adjusted,
-        above_reference=auc_difference(found, reference[name], clusters) if name in reference else None,
+        above_reference=auc_difference(found, reference[name], clusters, variance_factors=(factor, factor))
+        if name in reference
+        else None,
         calibrated=bool(reference) and name in CALIBRATED.values(),
     )
 
@@ -152,7 +170,14 @@ def _of_comparison(
         return
     assert attack.p_values is not None
     p_values = attack.p_values
-    group = group_evidence(found, p_values, q_values(p_values), audited.nonmembers, comparison.clusters)
+    group = group_evidence(
+        found,
+        p_values,
+        q_values(p_values),
+        audited.nonmembers,
+        comparison.clusters,
+        _variance_factor(attack.attack, comparison, audited),
+    )
     n = len(comparison.positives)
     yield Metric(attack.attack, "group_p_value", group.p_value, n=n)
     yield Metric(attack.attack, "member_share", None, group.member_share_low, None, n)
@@ -163,7 +188,8 @@ def _of_comparison(
 def _labelled(attack: AttackScores, comparison: Comparison, nonmembers: int) -> Iterable[Metric]:
     """Figures of members against non-members: the ROC, and the thresholds that known non-members set."""
     member = comparison.is_positive
-    found = figures(member, comparison.scores(attack))
+    independent = comparison.independent
+    found = figures(member, comparison.scores(attack), independent)
     assert found is not None
     n = len(member)
     yield Metric(attack.attack, "balanced_accuracy", found.balanced_accuracy, n=n)
@@ -173,7 +199,7 @@ def _labelled(attack: AttackScores, comparison: Comparison, nonmembers: int) -> 
     if attack.p_values is None:
         return
     of_both = attack.p_values[np.concatenate([comparison.positives, comparison.negatives])]
-    for point, at in operating_points(member, of_both, FPR_POINTS, resolution=nonmembers).items():
+    for point, at in operating_points(member, of_both, FPR_POINTS, nonmembers, independent).items():
         if at is not None:
             yield Metric(
                 attack.attack,

@@ -35,8 +35,15 @@ class Figures:
     nonmembers: int
 
 
-def figures(member: NDArray[np.bool_], scores: NDArray[np.float64]) -> Figures | None:
+def figures(
+    member: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    independent: tuple[float, float] | None = None,
+) -> Figures | None:
     """The figures of [n] scores with [n] labels; None unless both labels occur.
+
+    `independent` is how many members and non-members without near duplicates
+    would tell as much; all, if it is None.
 
     Ties count half in the AUC, and a threshold takes all samples of a tie or
     none, so that the order of the samples changes nothing.
@@ -47,6 +54,7 @@ def figures(member: NDArray[np.bool_], scores: NDArray[np.float64]) -> Figures |
     fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
     # Counts, not rates: 0.1 * 300 is not exactly 30.
     curve = _Curve(np.round(fpr * nonmembers), tpr)
+    sizes = independent or (float(members), float(nonmembers))
     allowances = {point: _allowed(point, nonmembers) for point in FPR_POINTS}
     return Figures(
         auc=float(roc_auc_score(member, scores)),
@@ -56,7 +64,7 @@ def figures(member: NDArray[np.bool_], scores: NDArray[np.float64]) -> Figures |
             for point, allowed in allowances.items()
         },
         tpr_intervals={
-            point: None if allowed is None else _interval(point, allowed, curve, members, nonmembers)
+            point: None if allowed is None else _interval(point, allowed, curve, nonmembers, sizes)
             for point, allowed in allowances.items()
         },
         members=members,
@@ -85,7 +93,7 @@ def _tpr_at(allowed: int | NDArray[np.int64], curve: _Curve) -> NDArray[np.float
 
 
 def _interval(
-    point: float, allowed: int, curve: _Curve, members: int, nonmembers: int
+    point: float, allowed: int, curve: _Curve, nonmembers: int, independent: tuple[float, float]
 ) -> tuple[float, float]:
     """The 95 % interval of the true positive rate at a false positive rate.
 
@@ -94,13 +102,15 @@ def _interval(
     Jeffreys' distribution of their rate (Brown, Cai and DasGupta 2001), and the
     interval has 2.5 % of the mixture on either side. That is the bootstrap of
     threshold and members, without its noise and without a step to zero width
-    where no member, or every member, is above.
+    where no member, or every member, is above. Numbers are those of `independent`
+    samples, of which each stands for as many of the curve's as have its near duplicates.
     """
-    reach = 6 * np.sqrt(nonmembers * point * (1 - point))
-    numbers = np.arange(max(0, int(allowed - reach)), min(nonmembers, int(allowed + reach)) + 1)
-    found = np.round(_tpr_at(numbers, curve) * members)
-    counts, first = np.unique(found, return_index=True)
-    chances = np.add.reduceat(binom.pmf(numbers, nonmembers, point), first)
+    members, others = independent[0], round(independent[1])
+    mean, reach = others * point, 6 * np.sqrt(others * point * (1 - point))
+    numbers = np.arange(max(0, int(mean - reach)), min(others, int(mean + reach)) + 1)
+    of_curve = np.floor(numbers * (nonmembers / others) + 1e-6).astype(np.int64)
+    counts, first = np.unique(_tpr_at(of_curve, curve) * members, return_index=True)
+    chances = np.add.reduceat(binom.pmf(numbers, others, point), first)
 
     def below(rate: float) -> float:
         return float(chances @ betainc(counts + 0.5, members - counts + 0.5, rate) / chances.sum())

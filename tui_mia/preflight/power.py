@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from tui_mia.pools import PoolName
-from tui_mia.power import power_at, samples_needed, smallest_detectable_auc
+from tui_mia.power import FEWEST, power_at, samples_needed, smallest_detectable_auc
 from tui_mia.preflight.counts import PoolCount
 from tui_mia.preflight.finding import Finding
 from tui_mia.preflight.limits import FEWEST_FALSE_POSITIVES, FPR_POINTS, SMALLEST_CLASS
@@ -43,10 +43,11 @@ class Power:
 
 
 def estimate_power(spec: AuditSpec, counts: Mapping[PoolName, PoolCount]) -> Power | None:
-    """Members against non-members where both are labelled, else candidates against known non-members."""
+    """Members against non-members where enough are labelled, else candidates against known non-members."""
     candidates = counts["candidates"]
     known = counts["nonmembers"].kept if "nonmembers" in counts else 0
-    kind: Kind = "labelled" if candidates.members and candidates.nonmembers else "group"
+    labelled = min(candidates.members, candidates.nonmembers)
+    kind: Kind = "labelled" if labelled >= FEWEST or (labelled and not known) else "group"
     sides = (candidates.members, candidates.nonmembers) if kind == "labelled" else (candidates.kept, known)
     if not all(sides):
         return None
