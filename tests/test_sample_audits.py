@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,10 @@ from tui_mia.store import query
 Audit: TypeAlias = Callable[..., dict[str, Any]]
 
 SHIFTED = ("--set", f"pools.candidates.keys={sample_world() / 'shifted' / 'candidates.txt'}")
+# The plain similarity looks at no general pair: a few are enough, and are quick.
+QUICK = ("--attacks", "csa", "--set", "pools.general.limit=50")
+# Tests run side by side: two threads for each on as many cores only wait for one another.
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 ATTACKS = {"csa", "aea", "aea_standardised", "aea_mean", "wsa", "wsa_rich", "loss"}
 
 
@@ -32,7 +37,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tui_mia(*arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "tui_mia", *arguments, "--json"]
-    ran = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=ONE_THREAD)
     document: dict[str, Any] = json.loads(ran.stdout)
     return document
 
@@ -51,7 +56,7 @@ def control(database: Path) -> dict[str, Any]:
 def audit(database: Path) -> Audit:
     """Audits the sample world by the plain similarity, which is quick, with options over its spec."""
     spec = str(sample_world() / "audit.toml")
-    return lambda *options: tui_mia("run", spec, "--attacks", "csa", "--db", str(database), *options)
+    return lambda *options: tui_mia("run", spec, *QUICK, "--db", str(database), *options)
 
 
 @pytest.fixture(scope="module")
@@ -219,10 +224,15 @@ def test_every_figure_follows_from_what_is_stored(target: dict[str, Any], databa
 
 
 def test_a_leak_fails_a_pipeline_that_asks_for_it(tmp_path: Path) -> None:
-    few = ("--attacks", "csa", "--set", "pools.candidates.limit=200")
-    command = ["run", str(sample_world() / "audit.toml"), *few, "--quiet", "--fail-on", "leak"]
+    few = ("--set", "pools.candidates.limit=200")
+    command = ["run", str(sample_world() / "audit.toml"), *QUICK, *few, "--quiet", "--fail-on", "leak"]
     ran = subprocess.run(
-        [sys.executable, "-m", "tui_mia", *command], cwd=tmp_path, check=False, capture_output=True, text=True
+        [sys.executable, "-m", "tui_mia", *command],
+        cwd=tmp_path,
+        env=ONE_THREAD,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 4
     assert "--fail-on leak" in ran.stderr

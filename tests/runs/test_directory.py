@@ -142,7 +142,10 @@ def test_a_run_has_a_worker_as_long_as_that_process_lives_and_never_two(director
         assert third is not None
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "999999999", str(os.getpid()), "1"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "nonsense", "999999999", pytest.param(str(os.getpid()), id="a process that is there"), "1"],
+)
 def test_a_pid_file_that_nobody_holds_is_no_worker_whoever_has_that_pid_now(
     directory: RunDirectory, content: str
 ) -> None:
