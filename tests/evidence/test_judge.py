@@ -101,6 +101,36 @@ def test_without_labels_candidates_are_compared_with_known_nonmembers() -> None:
     assert metric(found, "group_auc").n == 650
 
 
+@pytest.mark.parametrize("labelled", [9, 10])
+def test_a_few_labels_are_no_comparison_set_where_there_are_known_nonmembers(labelled: int) -> None:
+    given = audited(signal=0.0)
+    member = np.full(500, -1, np.int8)
+    member[:labelled], member[-labelled:] = 1, 0
+    known = replace(given.blind["all"], nonmembers=np.random.default_rng(1).normal(size=150))
+    found = judge(replace(given, member=member, blind={"all": known}), SMALLEST)
+    names = {each.metric for each in found.metrics}
+    if labelled < 10:
+        assert "group_auc" in names
+        assert check(found, "labels").value == 18
+    else:
+        assert "auc" in names
+        assert all(each.check != "labels" for each in found.checks)
+    alone = replace(given, member=member, duplicates={"candidates": np.arange(500)})
+    assert "auc" in {each.metric for each in judge(alone, SMALLEST).metrics}
+
+
+def test_an_attack_fitted_to_the_candidates_has_a_wider_interval_in_a_group_only() -> None:
+    for labelled, name in ((False, "group_auc"), (True, "auc")):
+        given = audited(labelled=labelled, signal=0.3)
+        fitted = replace(given, fitted_to_candidates=["csa"])
+        narrow, wide = (metric(judge(each, SMALLEST), name) for each in (given, fitted))
+        assert narrow.low is not None
+        assert wide.low is not None
+        assert narrow.value == wide.value
+        assert (wide.low < narrow.low) == (not labelled)
+        assert (wide.low == narrow.low) == labelled
+
+
 def test_with_nothing_to_compare_there_is_no_comparison_set() -> None:
     alone = audited(labelled=False)
     attack = replace(

@@ -34,3 +34,12 @@ def test_levels_that_no_p_value_can_reach_have_no_point() -> None:
 
 def test_one_label_alone_has_no_point() -> None:
     assert operating_points(np.ones(5, dtype=bool), np.full(5, 0.5), [0.1], 100) == {0.1: None}
+
+
+def test_near_duplicates_widen_the_intervals_as_fewer_samples_would() -> None:
+    p_values = np.concatenate([np.full(5, 0.1), np.full(15, 0.2), np.full(2, 0.05), np.full(38, 0.9)])
+    alone = operating_points(MEMBER, p_values, [0.1], 100)[0.1]
+    tripled = operating_points(np.repeat(MEMBER, 3), np.repeat(p_values, 3), [0.1], 100, (20.0, 40.0))[0.1]
+    assert alone is not None
+    assert tripled is not None
+    assert vars(tripled) == pytest.approx(vars(alone))

@@ -163,3 +163,18 @@ def test_a_threshold_amid_a_tie_may_fall_to_either_side_of_it() -> None:
     assert interval is not None
     assert interval[0] < 0.1
     assert 0.5 < interval[1] < 0.7
+
+
+def test_near_duplicates_widen_the_intervals_as_fewer_samples_would() -> None:
+    random = np.random.default_rng(0)
+    member = labels(300, 300)
+    scores = random.normal(member * 1.0)
+    alone = found(member, scores)
+    tripled = figures(np.repeat(member, 3), np.repeat(scores, 3), (300.0, 300.0))
+    assert tripled is not None
+    assert tripled.tpr_at_fpr[0.1] == alone.tpr_at_fpr[0.1]
+    assert tripled.tpr_intervals[0.1] == pytest.approx(alone.tpr_intervals[0.1], abs=1e-9)
+    taken_for_more = found(np.repeat(member, 3), np.repeat(scores, 3)).tpr_intervals[0.1]
+    assert taken_for_more is not None
+    assert alone.tpr_intervals[0.1] is not None
+    assert taken_for_more[0] > alone.tpr_intervals[0.1][0]
