@@ -11,8 +11,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "simulate.py"
 EXPERIMENTS = (
-    *("auc_interval", "auc_test", "difference", "clustered", "tpr", "share", "adjusted", "power"),
-    "verdicts",
+    *("auc_interval", "unequal", "auc_test", "difference", "clustered", "tpr", "share", "adjusted", "power"),
+    *("group", "verdicts"),
 )
 
 
