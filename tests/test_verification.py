@@ -90,6 +90,12 @@ def test_a_changed_score_shows_in_every_figure_that_follows_from_it(copied: Path
     assert "does not follow" in completed.stderr
 
 
+def test_a_run_with_an_attack_that_is_no_longer_installed_is_verified(copied: Path, tui_mia: TuiMia) -> None:
+    change(copied, "UPDATE runs SET spec = spec || chr(10) || '[attacks.gone]' || chr(10) || 'depth = 3'")
+    completed = tui_mia("verify", "latest", "--db", copied)
+    assert completed.returncode == 0, completed.stderr
+
+
 def test_a_run_that_is_not_there_is_named(copied: Path, tui_mia: TuiMia) -> None:
     completed = tui_mia("verify", "no-such-run", "--db", copied)
     assert completed.returncode == 1

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -20,14 +20,12 @@ import pyarrow.parquet as pq
 
 from tui_mia.evidence import judge, q_values
 from tui_mia.runs.tables import TABLES
-from tui_mia.scored import FITTED_TO_CANDIDATES
-from tui_mia.spec import read_spec
+from tui_mia.scored import FIGURE, FITTED_TO_CANDIDATES
+from tui_mia.spec import EvidenceSpec
 from tui_mia.stored import read_audited
 
 # What tells the rows of each table apart.
 KEYS: Final = {"metrics": ("attack", "metric"), "checks": ("attack", "check"), "verdicts": ("attack",)}
-# The names of figures; other metrics are facts of an attack's fit.
-FIGURE: Final = re.compile("auc|balanced_accuracy|group_|member_share|survivors_|tpr_|fpr_")
 # Sums depend on the order of their terms in the last digits.
 TOLERANCE: Final = 1e-9
 
@@ -45,10 +43,8 @@ def recompute(folder: Path) -> dict[str, object]:
         How many rows were `compared`; `differences`, each with table, row, column and
         both values; and by name those `not_recomputed`, as they need the model or the pictures.
     """
-    judgement = judge(
-        read_audited(folder, _fitted_to_candidates(folder)),
-        read_spec(folder / "spec.toml").evidence.smallest_auc,
-    )
+    audited = read_audited(folder, _fitted_to_candidates(folder))
+    judgement = judge(audited, _smallest_auc(folder / "spec.toml"))
     compared = 0
     differences: list[dict[str, object]] = []
     left_out: list[str] = []
@@ -73,6 +69,12 @@ def recompute(folder: Path) -> dict[str, object]:
             differences += _differences(table, key, stored.get(key), row)
     differences += _q_values(folder)
     return {"compared": compared, "differences": differences, "not_recomputed": sorted(left_out)}
+
+
+def _smallest_auc(spec: Path) -> float:
+    """What the spec says; the rest of it may name attacks that are not installed, or files that moved."""
+    document = tomllib.loads(spec.read_text(encoding="utf-8"))
+    return EvidenceSpec.model_validate(document.get("evidence", {})).smallest_auc
 
 
 def _needs_the_model(table: str, key: tuple[str, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 # The target's score minus the reference's is an attack of its own (Watson et al. 2022), under this name.
 CALIBRATED: Final = {"csa": "csa_calibrated", "loss": "loss_calibrated"}
 
+# How the names of figures begin; another metric is a fact of an attack's fit.
+FIGURE: Final = re.compile("auc|balanced_accuracy|group_|member_share|survivors_|tpr_|fpr_")
 # A fact of attacks that, for want of a general pool, were fitted to halves of the candidates.
 FITTED_TO_CANDIDATES: Final = "fitted_to_candidates"
 

@@ -20,7 +20,7 @@ from tui_mia.encoder import EncodedPool, SeenBy
 from tui_mia.evidence import Audited, Check, Judgement, Metric, q_values
 from tui_mia.pools import Overlap
 from tui_mia.runs.tables import ENCODED_SAMPLE, TABLES
-from tui_mia.scored import AttackScores
+from tui_mia.scored import FIGURE, AttackScores
 
 ControlRows: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 # The ids of a pool's samples, and their numbers within the run.
@@ -153,9 +153,14 @@ def write_judgement(
 ) -> None:
     """Write `metrics`, `checks` and `verdicts`: what the evidence says, and the facts of each fit.
 
-    `checks` are those that don't follow from what is stored.
+    `checks` are those that don't follow from what is stored. A fact that is named
+    like a figure, which an attack of another package may have, is `fact_...`.
     """
-    facts = [Metric(attack.attack, fact, value) for attack in scores for fact, value in attack.facts.items()]
+    facts = [
+        Metric(attack.attack, f"fact_{fact}" if FIGURE.match(fact) else fact, value)
+        for attack in scores
+        for fact, value in attack.facts.items()
+    ]
     for table, found in (
         ("metrics", [*judgement.metrics, *facts]),
         ("checks", [*judgement.checks, *checks]),
