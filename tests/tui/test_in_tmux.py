@@ -57,6 +57,14 @@ class Terminal:
             time.sleep(0.05)
         return screen
 
+    def press_until(self, key: str, *texts: str) -> None:
+        """Press a key again and again, as what was typed while the app took the terminal back is dropped."""
+        deadline = time.monotonic() + 60.0
+        while not all(text in (screen := self.screen()) for text in texts):
+            assert time.monotonic() < deadline, f"{texts} never came; on the screen:\n{screen}"
+            self.press(key)
+            time.sleep(0.2)
+
     def in_full_screen(self) -> bool:
         return self.tmux("display-message", "-p", "#{alternate_on}#{mouse_any_flag}").strip() != "00"
 
@@ -120,8 +128,7 @@ def test_whoever_is_continued_goes_on_and_ends_as_ever(
     pane.wait_for("2 Runs", "q Quit")
     for number in signals:
         os.kill(pane.app(), number)
-    pane.press("7")
-    pane.wait_for("following the end")
+    pane.press_until("7", "following the end")
     assert not pane.takes_lines()
     pane.press("q")
     pane.wait_for("exit code 0")
