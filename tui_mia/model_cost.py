@@ -15,6 +15,7 @@ import time
 import tomllib
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tui_mia.encoder.appearance import FORM_NAMES, STATISTICS_NAMES
 from tui_mia.encoder.encode import encode_shard
+from tui_mia.encoder.fast_paths import speed_up
 from tui_mia.encoder.fingerprint import Fingerprint
 from tui_mia.encoder.images import decoded_batches
 from tui_mia.encoder.model import ModelError, ModelTable, TargetModel, check_names, load_target
@@ -77,15 +79,14 @@ def main(arguments: list[str]) -> None:
         try:
             on_cpu = model_spec.model_copy(update={"device": "cpu"})
             model = _model(on_cpu if device == "cpu" else _exact(on_cpu), table)
-            costs[table] = _described(model, loaded=_is_here(model_spec))
+            described = _described(model, loaded=_is_here(model_spec))
+            costs[table] = _counted(described, model.network, batch_size)
             models[table] = model
         except ModelError as error:
             costs[table] = ModelCost(problem=str(error))
         except Exception as error:  # hubs, configurations and architectures raise all sorts of things
             costs[table] = ModelCost(unknown=f"{type(error).__name__}: {str(error).strip()[:300]}")
     speed = _speed(spec, models, batch_size, seconds, device) if len(models) == len(costs) else {}
-    for name, model in models.items():
-        costs[name] = _counted(costs[name], model.network, batch_size)
     print(
         json.dumps(
             {
@@ -110,7 +111,7 @@ def _exact(spec: ModelSpec) -> ModelSpec:
 def _model(spec: ModelSpec, table: ModelTable) -> TargetModel:
     """The model with its weights where they are in a file; else of the same shape, with weights of chance."""
     if _is_here(spec):
-        return load_target(spec, table)
+        return load_target(spec, table, packed=False)
     if ":" not in spec.architecture:
         check_names(spec, table)
     network, tokenizer = _untrained(spec.architecture)
@@ -164,7 +165,10 @@ def _speed(
     if not pairs or seconds <= 0:
         return {}
     target, reference = models["model"], models.get("reference")
-    if device != "cpu":
+    if device == "cpu":
+        for model in models.values():
+            speed_up(model.network)
+    else:
         preprocesses = [model.preprocess for model in models.values()]
         return _timed(
             "decode_seconds_a_pair",
@@ -202,12 +206,9 @@ def _timed(
 
 
 def _counted(cost: ModelCost, network: nn.Module, batch_size: int) -> ModelCost:
-    """The operations and memory of a forward pass; on tensors without contents, so that it takes no time.
-
-    The network is lost: its weights become such tensors.
-    """
+    """The operations and memory of a forward pass; on tensors without contents, so that it takes no time."""
     try:
-        network = network.float().to("meta").requires_grad_(False)
+        network = _without_contents(network).float().requires_grad_(False)
         image = torch.empty(1, 3, cost.image_size or 1, cost.image_size or 1, device="meta")
         caption = torch.zeros(1, cost.context_length or 1, dtype=torch.long, device="meta")
         image_flops, dimension = _flops(network.encode_image, image)
@@ -224,6 +225,15 @@ def _counted(cost: ModelCost, network: nn.Module, batch_size: int) -> ModelCost:
         dimension=dimension,
         activation_bytes=memory.peak_bytes + batch.untyped_storage().nbytes(),
     )
+
+
+def _without_contents(network: nn.Module) -> nn.Module:
+    """A copy with the shapes of the weights alone; the network keeps its own."""
+    empty: dict[int, Any] = {
+        **{id(tensor): nn.Parameter(tensor.to("meta")) for tensor in network.parameters()},
+        **{id(tensor): tensor.to("meta") for tensor in network.buffers()},
+    }
+    return deepcopy(network, empty)
 
 
 def _flops(method: Any, inputs: Tensor) -> tuple[int, int]:

@@ -239,7 +239,7 @@ def test_fast_gives_nearly_the_same_embeddings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if number_format == "bf16":  # also on a CPU where it would be the slower one
-        monkeypatch.setattr("tui_mia.encoder.model._matmul_seconds", lambda dtype: dtype.itemsize)
+        monkeypatch.setattr("tui_mia.encoder.model.seconds_of", lambda *ways: [2.0, 1.0])
     fast = load_target(clip_spec.model_copy(update={"precision": "fast"}))
     assert fast.number_format in ("fp32", "bf16")
     assert number_format == "fast" or fast.number_format == "bf16"

@@ -1,0 +1,142 @@
+"""What is faster gives the same embeddings, and what can't be made faster is left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.encoder.conftest import TEXT
+from tui_mia.encoder import fast_paths, load_target
+from tui_mia.encoder.fast_paths import PackedLinear, encode_texts, packing_pays, speed_up
+from tui_mia.spec import ModelSpec
+
+MakeModel = Callable[..., ModelSpec]
+CAPTIONS = ["", "cat", "a dog on a wooden chair", "two birds", "word " * 40, "a red car, parked", "cat"]
+
+
+def network_of(spec: ModelSpec, precision: str = "fp32") -> Any:
+    network = open_clip.create_model_from_pretrained(
+        spec.architecture, precision=precision, return_transform=False, weights_only=True
+    )
+    network.eval()
+    return network
+
+
+def apart(first: Tensor, second: Tensor) -> float:
+    """How far from 1 the lowest cosine of [n, D] and [n, D] is."""
+    return float((1 - functional.cosine_similarity(first.double(), second.double())).abs().max())
+
+
+@pytest.fixture
+def packing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packs whether it pays on this CPU or not."""
+    monkeypatch.setattr(fast_paths, "packing_pays", lambda dtype: True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        {},
+        {"custom_text": True},
+        {"custom_text": True, "text_cfg": TEXT | {"pool_type": "eos", "eos_id": 49407}},
+    ],
+    ids=["clip", "custom text", "end by its id"],
+)
+@torch.inference_mode()
+def test_captions_end_where_they_end_and_mean_the_same(make_model: MakeModel, text: dict[str, Any]) -> None:
+    spec = make_model(**text)
+    network = network_of(spec)
+    tokens = open_clip.get_tokenizer(spec.architecture)(CAPTIONS)
+    whole = network.encode_text(tokens)
+    transformer = network.transformer if "custom_text" not in text else network.text.transformer
+    lengths: list[int] = []
+    transformer.register_forward_pre_hook(lambda module, inputs: lengths.append(inputs[0].shape[1]))
+    assert apart(encode_texts(network, tokens), whole) < 1e-6
+    assert sorted(lengths) == [8, 16]
+    assert apart(encode_texts(network, tokens[:1]), whole[:1]) < 1e-6
+    assert lengths[-1] == 2
+
+
+@pytest.mark.parametrize("family", ["siglip", "coca"])
+@torch.inference_mode()
+def test_a_tower_that_sees_what_comes_later_gets_the_whole_context(
+    make_model: MakeModel, family: str
+) -> None:
+    spec = make_model(family)
+    network = network_of(spec)
+    tokens = open_clip.get_tokenizer(spec.architecture)(CAPTIONS)
+    assert torch.equal(encode_texts(network, tokens), network.encode_text(tokens))
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip", "coca", "resnet"])
+@pytest.mark.usefixtures("packing")
+@torch.inference_mode()
+def test_packed_layers_give_the_same_embeddings(make_model: MakeModel, family: str) -> None:
+    spec = make_model(family)
+    plain = network_of(spec)
+    packed = deepcopy(plain)
+    assert speed_up(packed)
+    assert any(isinstance(module, PackedLinear) for module in packed.modules())
+    images = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    tokens = open_clip.get_tokenizer(spec.architecture)(CAPTIONS)
+    assert apart(packed.encode_image(images), plain.encode_image(images)) < 1e-6
+    assert apart(packed.encode_text(tokens), plain.encode_text(tokens)) < 1e-6
+    assert apart(encode_texts(packed, tokens), plain.encode_text(tokens)) < 1e-6
+
+
+@pytest.mark.parametrize("quick_gelu", [False, True])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-6), ("bf16", 1e-3)])
+@pytest.mark.usefixtures("packing")
+@torch.inference_mode()
+def test_packed_layers_know_both_activations_and_formats(
+    make_model: MakeModel, quick_gelu: bool, precision: str, tolerance: float
+) -> None:
+    plain = network_of(make_model(quick_gelu=quick_gelu), precision)
+    packed = deepcopy(plain)
+    assert speed_up(packed)
+    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+    images = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1)).to(dtype)
+    assert apart(packed.encode_image(images), plain.encode_image(images)) < tolerance
+
+
+@pytest.mark.usefixtures("packing")
+def test_a_packed_model_keeps_its_fingerprint(make_model: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = load_target(make_model())
+    assert any(isinstance(module, PackedLinear) for module in packed.network.modules())
+    monkeypatch.setattr(fast_paths, "packing_pays", lambda dtype: False)
+    plain = load_target(make_model())
+    assert not any(isinstance(module, PackedLinear) for module in plain.network.modules())
+    assert packed.fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("error", [RuntimeError, AttributeError, NotImplementedError])
+def test_a_torch_without_the_operators_is_no_error(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def missing(*_: object) -> None:
+        raise error("no such operator")
+
+    monkeypatch.setattr(PackedLinear, "__init__", missing)
+    assert not packing_pays(torch.float32)
+    network = network_of(make_model())
+    assert not speed_up(network)
+    assert network.state_dict().keys() == network_of(make_model()).state_dict().keys()
+
+
+@torch.inference_mode()
+def test_a_product_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PackedLinear, "forward", lambda self, inputs: inputs.new_zeros(len(inputs), 3072))
+    assert not packing_pays(torch.float32)
+
+
+@pytest.mark.parametrize(("speed", "pays"), [(0.5, True), (0.9, False)])
+def test_only_a_clear_gain_is_taken(monkeypatch: pytest.MonkeyPatch, speed: float, pays: bool) -> None:
+    monkeypatch.setattr(fast_paths, "seconds_of", lambda *ways: [1.0, speed])
+    assert packing_pays(torch.float32) is pays
