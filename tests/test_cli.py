@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from tui_mia.cli import _exit_code, app
 from tui_mia.exit_codes import ExitCode
-from tui_mia.runs import RunDirectory, RunDirectoryError
+from tui_mia.runs import Note, RunDirectory, RunDirectoryError
 from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.identity import inputs_digest
 from tui_mia.spec import AuditSpec, SpecError
@@ -368,11 +368,18 @@ def test_runs_names_a_run_that_was_cut_off_and_how_to_go_on(database: Path, tui_
 
 
 def test_the_same_spec_again_gives_the_same_bytes(finished_run: Any, tmp_path: Path, tui_mia: TuiMia) -> None:
-    again = tui_mia("run", finished_run.spec_path, "--db", tmp_path / "again.duckdb", "--json")
-    second = RunDirectory.open(Path(json.loads(again.stdout)["run_directory"]))
-    for table in ("scores", "similarities"):
-        first_bytes = (finished_run.directory.tables / f"{table}.parquet").read_bytes()
-        assert (second.tables / f"{table}.parquet").read_bytes() == first_bytes
+    """In another database, where everything is encoded anew, and there again, where nothing is."""
+    for reused in (False, True):
+        again = tui_mia("run", finished_run.spec_path, "--db", tmp_path / "again.duckdb", "--json")
+        second = RunDirectory.open(Path(json.loads(again.stdout)["run_directory"]))
+        said = [event.message for event in second.events() if isinstance(event, Note)]
+        assert (
+            any(message.endswith("had been encoded by an earlier run and are reused") for message in said)
+            is reused
+        )
+        for table in ("scores", "similarities"):
+            first_bytes = (finished_run.directory.tables / f"{table}.parquet").read_bytes()
+            assert (second.tables / f"{table}.parquet").read_bytes() == first_bytes
 
 
 def test_config_says_where_the_settings_are_and_what_they_say(

@@ -27,10 +27,12 @@ from tui_mia.checking import encode_again, lighter, not_compared, other_seed, sc
 from tui_mia.encoder import (
     EncodedPool,
     ModelError,
+    Reuse,
     SeenBy,
     TargetModel,
     device_identity,
     encode_pools,
+    encoding_of,
     load_target,
     part_paths,
     read_rejects,
@@ -78,7 +80,11 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     lock = device_lock(device, device_identity(model.device), lambda message: report.tell(Note(message)))
     with lock, report.phase("encode"):
         batch_size = spec.run.batch_size or BATCH_SIZE[model.device.type]
-        encode_pools(spec, shards, model, batch_size, directory.parts, report.progress, reference)
+        earlier = [run.parts for run in directory.others()]
+        reuse = Reuse(directory.parts, earlier, encoding_of(spec, model, reference, batch_size))
+        encode_pools(spec, shards, model, batch_size, directory.parts, report.progress, reference, reuse)
+        if told := reuse.summary():
+            report.tell(Note(told))
         again = list(encode_again(spec, shards["candidates"], model, batch_size, directory.parts))
     with report.phase("sort"):
         pools = _pools(spec, directory, report)

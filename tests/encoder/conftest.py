@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,16 @@ def save_model(
         folder / "open_clip_model.safetensors",
     )
     return ModelSpec(architecture=f"local-dir:{folder}", device="cpu")
+
+
+def write_tar(path: Path, images: Mapping[int, bytes]) -> None:
+    """Write a tar of pairs, from their numbers and the bytes that pass for their images."""
+    with tarfile.open(path, "w") as tar:
+        for number, image in images.items():
+            for name, content in ((f"{number}.png", image), (f"{number}.txt", f"no {number}".encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
 
 
 @pytest.fixture(scope="session")

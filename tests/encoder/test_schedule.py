@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.encoder.conftest import write_tar
 from tui_mia.encoder import EncodedPool, TargetModel, encode_pools, part_paths, read_rejects
 from tui_mia.pools import plan_shards
 from tui_mia.spec import AuditSpec
@@ -25,14 +24,11 @@ def tars(tmp_path: Path, image_bytes: Callable[..., bytes]) -> Path:
     folder = tmp_path / "tars"
     folder.mkdir()
     for shard in range(4):
-        with tarfile.open(folder / f"{shard}.tar", "w") as tar:
-            for row in range(8):
-                number = shard * 8 + row
-                image = b"no image" if row in (2, 3) else image_bytes(number)
-                for name, content in ((f"{number}.png", image), (f"{number}.txt", f"no {number}".encode())):
-                    member = tarfile.TarInfo(name)
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
+        numbers = range(shard * 8, shard * 8 + 8)
+        write_tar(
+            folder / f"{shard}.tar",
+            {number: b"no image" if number % 8 in (2, 3) else image_bytes(number) for number in numbers},
+        )
     return folder
 
 

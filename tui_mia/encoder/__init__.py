@@ -8,6 +8,7 @@ label or figure enters this room.
 from tui_mia.encoder.encoded_pool import EncodedPool, PoolAppearances
 from tui_mia.encoder.model import ModelError, TargetModel, device_identity, load_target
 from tui_mia.encoder.parts import SeenBy, part_paths, read_rejects
+from tui_mia.encoder.reuse import Reuse, encoding_of
 from tui_mia.encoder.schedule import encode_pools
 from tui_mia.encoder.stability import Reencoded, reencode
 
@@ -16,10 +17,12 @@ __all__ = [
     "ModelError",
     "PoolAppearances",
     "Reencoded",
+    "Reuse",
     "SeenBy",
     "TargetModel",
     "device_identity",
     "encode_pools",
+    "encoding_of",
     "load_target",
     "part_paths",
     "read_rejects",

@@ -63,12 +63,17 @@ def part_paths(folder: Path, pool: str) -> list[Path]:
     return sorted(folder.glob(f"{pool}-*.parquet"))
 
 
+def part_files(folder: Path, pool: str, shard: int, number: int) -> tuple[Path, Path]:
+    """The rejects and the samples of part `number` of a shard; where the samples are, it is done."""
+    return _rejects_path(folder, pool, shard, number), _part_path(folder, pool, shard, number)
+
+
 def write_part(
     folder: Path, pool: str, shard: int, number: int, samples: pa.Table, rejects: pa.Table
 ) -> None:
-    """Write part `number` of a shard. The samples go last: where they are, the part is done."""
-    replace_with_table(_rejects_path(folder, pool, shard, number), rejects)
-    replace_with_table(_part_path(folder, pool, shard, number), samples)
+    """Write part `number` of a shard."""
+    for path, table in zip(part_files(folder, pool, shard, number), (rejects, samples), strict=True):
+        replace_with_table(path, table)
 
 
 def finished_parts(folder: Path, pool: str, shard: int, columns: Collection[str]) -> list[tuple[int, int]]:

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.model import TargetModel
-from tui_mia.encoder.parts import finished_parts, samples_schema, write_part
+from tui_mia.encoder.parts import finished_parts, part_files, samples_schema, write_part
+from tui_mia.encoder.reuse import Reuse
 from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
 from tui_mia.spec import AuditSpec, PoolSpec
 
@@ -63,12 +64,13 @@ def encode_pools(
     folder: Path,
     on_progress: OnProgress,
     reference: TargetModel | None = None,
+    reuse: Reuse | None = None,
 ) -> None:
     """Encode all entries that are in no part in `folder` yet; parts that are there are kept as they are.
 
     But for those of an earlier version, which lack a column: they are encoded
-    again. `on_progress` hears the fraction of all work, samples and rejects so far,
-    and the pool.
+    again. What `reuse` has of earlier runs is not. `on_progress` hears the fraction
+    of all work, samples and rejects so far, and the pool.
     """
     pool_specs = spec.pool_specs()
     works = {pool: _pool_work(pool, shards[pool], pool_specs[pool].limit) for pool in shards}
@@ -90,7 +92,15 @@ def encode_pools(
             def encode(items: Iterator[Pair | Reject], on_batch: OnBatch = on_batch) -> Tables:
                 return encode_shard(items, model, spec.views, view_seed, batch_size, on_batch, reference)
 
-            _encode_rest(shard, pool_specs[pool], folder, work, columns, encode)
+            left, read = work.left, work.samples + work.rejects
+            # What an earlier attempt left of a shard may be of other content.
+            begun = any(path.exists() for path in part_files(folder, pool, shard.index, 0))
+            key = reuse.key(shard, pool_specs[pool]) if reuse and left != 0 and not begun else None
+            if reuse and key:
+                reuse.take(key, shard, left)
+            parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode)
+            if reuse and key:
+                reuse.remember(key, shard, left, work.samples + work.rejects - read, parts)
             work.extent_done = done_before + shard.extent
         _tell(on_progress, works, pool)
 
@@ -102,20 +112,24 @@ def _encode_rest(
     work: _PoolWork,
     columns: Collection[str],
     encode: Callable[[Iterator[Pair | Reject]], Tables],
-) -> None:
-    """Encode the entries of a shard that are in no part yet. A part that is not full is a shard's last."""
+) -> int:
+    """Encode the entries of a shard that are in no part yet, and return how many parts it has.
+
+    A part that is not full is a shard's last.
+    """
     done = finished_parts(folder, shard.pool, shard.index, columns)
     work.samples += sum(samples for samples, _ in done)
     work.rejects += sum(rejects for _, rejects in done)
     if work.left == 0 or (done and sum(done[-1]) < PART_ENTRIES):
-        return
+        return len(done)
     read = sum(map(sum, done))
     items = islice(read_shard(shard, spec), read, None if work.left is None else read + work.left)
     for number in count(len(done)):
         samples, rejects = encode(islice(items, PART_ENTRIES))
         write_part(folder, shard.pool, shard.index, number, samples, rejects)
         if samples.num_rows + rejects.num_rows < PART_ENTRIES or work.left == 0:
-            return
+            break
+    return number + 1
 
 
 def _pool_work(pool: PoolName, shards: Sequence[Shard], limit: int | None) -> _PoolWork:

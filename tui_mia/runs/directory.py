@@ -6,7 +6,8 @@
 - `worker.log`: what the worker and its libraries printed
 - `pid`: the worker's process, which holds a lock on this file while it lives
 - `queued`: there while the run waits for its device, since when it was written
-- `parts/`: one Parquet file a shard, written whole: samples, similarities, embeddings
+- `parts/`: one Parquet file a shard, written whole: samples, similarities, embeddings; and an index of
+  them for later runs
 - `tables/`: the DuckDB tables of the run, as Parquet
 - `landed`: when the run ended whose tables the database has
 """
@@ -117,6 +118,11 @@ class RunDirectory:
         if beside.name.endswith(RUNS_SUFFIX):
             return beside.with_name(beside.name.removesuffix(RUNS_SUFFIX))
         return Path(self.spec().output.database)
+
+    def others(self) -> list[RunDirectory]:
+        """The other runs of the same database, the newest last."""
+        beside = sorted(path for path in self.path.parent.iterdir() if path != self.path)
+        return [RunDirectory(path) for path in beside if (path / "spec.toml").is_file()]
 
     def spec(self) -> AuditSpec:
         """What was asked; the files that it names may be gone."""
