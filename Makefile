@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test
+.PHONY: bench demo test
 
 demo: $(VENV)/.installed
 	$(BIN)/tui-mia demo
@@ -27,3 +27,6 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.installed
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/bench.py

@@ -64,12 +64,12 @@ def write_pairs(folder: Path, pairs: int, pairs_a_tar: int) -> None:
             for number in range(first, min(first + pairs_a_tar, pairs)):
                 picture = io.BytesIO()
                 Image.frombytes("RGB", (8, 8), draw.randbytes(192)).save(picture, "PNG", compress_level=1)
-                _add(tar, f"{number:08d}.png", picture.getvalue())
-                _add(tar, f"{number:08d}.txt", " ".join(draw.choices(words, k=5)).encode())
-                _add(tar, f"{number:08d}.json", json.dumps({"member": number % 2 == 0}).encode())
+                add(tar, f"{number:08d}.png", picture.getvalue())
+                add(tar, f"{number:08d}.txt", " ".join(draw.choices(words, k=5)).encode())
+                add(tar, f"{number:08d}.json", json.dumps({"member": number % 2 == 0}).encode())
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))
