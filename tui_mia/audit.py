@@ -25,7 +25,9 @@ from tui_mia.attacks import (
 )
 from tui_mia.checking import encode_again, lighter, not_compared, other_seed, scored, with_looks
 from tui_mia.encoder import (
+    BatchLimit,
     EncodedPool,
+    Meter,
     ModelError,
     Reuse,
     SeenBy,
@@ -78,14 +80,19 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
         model, reference = _load(spec, report)
     device = str(model.device)
     lock = device_lock(device, device_identity(model.device), lambda message: report.tell(Note(message)))
-    with lock, report.phase("encode"):
-        batch_size = spec.run.batch_size or BATCH_SIZE[model.device.type]
-        earlier = [run.parts for run in directory.others()]
-        reuse = Reuse(directory.parts, earlier, encoding_of(spec, model, reference, batch_size))
-        encode_pools(spec, shards, model, batch_size, directory.parts, report.progress, reference, reuse)
-        if told := reuse.summary():
-            report.tell(Note(told))
-        again = list(encode_again(spec, shards["candidates"], model, batch_size, directory.parts))
+    with lock:
+        with report.phase("encode"):
+            batch_size = spec.run.batch_size or BATCH_SIZE[model.device.type]
+            earlier = [run.parts for run in directory.others()]
+            reuse = Reuse(directory.parts, earlier, encoding_of(spec, model, reference, batch_size))
+            limit = BatchLimit(lambda message: report.tell(Note(message, "warning")))
+            meter = Meter([each for each in (model, reference) if each])
+            parts, tell = directory.parts, report.progress
+            encode_pools(spec, shards, model, batch_size, parts, tell, reference, reuse, limit, meter)
+            if told := reuse.summary():
+                report.tell(Note(told))
+        with report.phase("repeat"):
+            again = list(encode_again(spec, shards["candidates"], model, batch_size, directory.parts))
     with report.phase("sort"):
         pools = _pools(spec, directory, report)
         write_samples(directory.tables, list(pools.values()))

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from tui_mia.attacks import AttackError, Known
+from tui_mia.attacks.attack import FittedTogether
 from tui_mia.attacks.loss import loss
-from tui_mia.embedded import Block, Pool
+from tui_mia.embedded import Block, Pool, Subset
 
 (BANK_LOSS,) = loss()
 MakePool = Callable[..., Pool]
@@ -103,3 +104,16 @@ def test_embeddings_are_left_as_they_were(make_pool: MakePool) -> None:
 def test_an_empty_bank_is_an_error_that_says_what_to_give(make_pool: MakePool) -> None:
     with pytest.raises(AttackError, match=r"bank is empty; give more known non-members or a \[pools.bank\]"):
         BANK_LOSS.fit(known(make_pool(2, 0)))
+
+
+def test_folds_fitted_together_score_as_each_alone(make_pool: MakePool) -> None:
+    pool, candidates = make_pool(2, 300), everything(make_pool(1, 700))
+    folds = [known(Subset(pool, np.flatnonzero(np.arange(300) % 5 != fold))) for fold in range(5)]
+    assert isinstance(BANK_LOSS, FittedTogether)
+    for together, alone in zip(BANK_LOSS.fit_folds(folds), folds, strict=True):
+        assert together.facts == {"bank": 240}
+        np.testing.assert_allclose(
+            together.score(candidates), BANK_LOSS.fit(alone).score(candidates), atol=1e-5
+        )
+        few = Block(candidates.similarities[:3], candidates.image[:3], candidates.text[:3])
+        np.testing.assert_allclose(together.score(few), together.score(candidates)[:3], atol=1e-5)

@@ -22,6 +22,7 @@ from tui_mia.attacks import (
     run_attacks,
     scoring,
 )
+from tui_mia.attacks.attack import FittedTogether
 from tui_mia.attacks.csa import csa
 from tui_mia.embedded import Block, Pool, Subset
 from tui_mia.scored import CALIBRATED, AttackScores
@@ -134,9 +135,14 @@ def test_calibrated_scores_compare_differences_in_deviations_of_the_other_folds_
         zip((pools, reference.pools), both_nonmembers, (50.0, 20.0), strict=True)
     ):
         assert nonmembers is not None
-        for fold in range(5):
-            outside, inside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            fit = fitted.fit(Known(Subset(nonmembers, outside), None, None, scale, 0))
+        outside = [Subset(nonmembers, np.flatnonzero(folds != fold)) for fold in range(5)]
+        known_by_fold = [Known(others, None, None, scale, 0) for others in outside]
+        if isinstance(fitted, FittedTogether):
+            fits = fitted.fit_folds(known_by_fold)
+        else:
+            fits = [fitted.fit(each) for each in known_by_fold]
+        for fold, fit in enumerate(fits):
+            inside = np.flatnonzero(folds == fold)
             raw[model, fold] = fit.score(of_model.candidates.take(every))
             known[model, inside] = fit.score(nonmembers.take(inside))
     at_least, below = np.zeros((2, len(every)))

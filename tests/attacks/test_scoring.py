@@ -494,3 +494,21 @@ def test_where_there_is_no_signal_sorting_one_file_by_topic_fools_no_attack(
         assert abs(found - 0.5) < 3.3 * noise, scores.attack
     # The defect that this data shows: the loss against the rest of the batch sees members everywhere.
     assert auc(in_batch_loss(members, 50.0, 64), in_batch_loss(nonmembers, 50.0, 64)) > 0.8
+
+
+def test_embeddings_are_read_for_attacks_that_look_at_them_alone(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates, nonmembers = make_pool(1, 60), make_pool(2, 60)
+    of_similarities = AttacksSpec(csa=CsaSpec(), aea=AeaSpec())
+    expected = run(make_attacks(of_similarities), candidates, nonmembers).scores
+
+    def take(pool: Pool, rows: NDArray[np.int64]) -> Block:
+        raise AssertionError("embeddings were read")
+
+    monkeypatch.setattr(type(candidates), "take", take)
+    found = run(make_attacks(of_similarities), candidates, nonmembers).scores
+    for before, after in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(before.candidates, after.candidates)
+    with pytest.raises(AssertionError, match="embeddings were read"):
+        run(make_attacks(AttacksSpec(loss=LossSpec())), candidates, nonmembers)

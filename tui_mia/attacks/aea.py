@@ -23,7 +23,7 @@ class PublishedSum:
     needs: frozenset[Need] = frozenset()
 
     def fit(self, known: Known) -> Fitted:
-        return Fitted(lambda block: _plain(block) + _drops(block).sum(axis=1))
+        return Fitted(lambda block: _plain(block) + _drops(block).sum(axis=1), similarities_only=True)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Standardised:
             result: Floats = standard[:, 0] + standard[:, 1:].mean(axis=1)
             return result
 
-        return Fitted(score)
+        return Fitted(score, similarities_only=True)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class MeanSimilarity:
     needs: frozenset[Need] = frozenset()
 
     def fit(self, known: Known) -> Fitted:
-        return Fitted(lambda block: block.similarities.mean(axis=1, dtype=np.float64))
+        return Fitted(lambda block: block.similarities.mean(axis=1, dtype=np.float64), similarities_only=True)
 
 
 def aea() -> list[Attack]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,12 @@ class Fitted:
     """A fitted attack: `score` maps a block of n samples to [n] float64, higher for members.
 
     `facts` are numbers worth keeping about the fit (for WSA: lambda, how many pseudo-members).
+    Where all fits look at similarities only, embeddings are not read from disk.
     """
 
     score: Callable[[Block], Floats]
     facts: Mapping[str, float] = field(default_factory=dict)
+    similarities_only: bool = False
 
 
 class Attack(Protocol):
@@ -60,5 +62,18 @@ class Attack(Protocol):
 
         Raises:
             AttackError: if these pools don't allow it, saying what to change.
+        """
+        ...
+
+
+@runtime_checkable
+class FittedTogether(Attack, Protocol):
+    """An attack whose fits have work in common, which they then do once a block."""
+
+    def fit_folds(self, folds: Sequence[Known]) -> list[Fitted]:
+        """What `fit` gives for each of these.
+
+        Raises:
+            AttackError: as `fit`.
         """
         ...

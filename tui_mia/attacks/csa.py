@@ -17,7 +17,7 @@ class CosineSimilarity:
     needs: frozenset[Need] = frozenset()
 
     def fit(self, known: Known) -> Fitted:
-        return Fitted(lambda block: block.similarities[:, 0].astype(np.float64))
+        return Fitted(lambda block: block.similarities[:, 0].astype(np.float64), similarities_only=True)
 
 
 def csa() -> list[Attack]:

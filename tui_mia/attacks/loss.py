@@ -7,15 +7,20 @@ it, a sample's score depends on the order of the file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known, Need
 from tui_mia.embedded import Block, Pool
 
 BANK_SIZE = 4096
+# So many rows of logits at once stay in the cache of a CPU.
+_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -26,40 +31,79 @@ class BankLoss:
     needs: frozenset[Need] = frozenset({"nonmembers"})
 
     def fit(self, known: Known) -> Fitted:
-        assert known.nonmembers is not None
-        bank = _choose(known.bank if known.bank is not None else known.nonmembers)
-        scale = known.logit_scale
+        return self.fit_folds([known])[0]
 
-        def score(block: Block) -> Floats:
-            own = scale * block.similarities[:, 0].astype(np.float64)
-            # Not log(exp(own) + exp(others)) - own, in which the surest pairs would all tie at 0.
-            image_to_text = np.logaddexp(0, _log_sum(scale, block.image, bank.text) - own)
-            text_to_image = np.logaddexp(0, _log_sum(scale, block.text, bank.image) - own)
-            result: Floats = -(image_to_text + text_to_image) / 2
-            return result
-
-        return Fitted(score, {"bank": len(bank)})
+    def fit_folds(self, folds: Sequence[Known]) -> list[Fitted]:
+        """Five folds share most of their banks: a block meets each entry once."""
+        pools = [known.nonmembers if known.bank is None else known.bank for known in folds]
+        chosen = [(pool, _choose(pool)) for pool in pools if pool is not None]
+        banks = _Banks.of(chosen, folds[0].logit_scale)
+        return [Fitted(banks.scorer(fold), {"bank": len(rows)}) for fold, (_, rows) in enumerate(chosen)]
 
 
 def loss() -> list[Attack]:
     return [BankLoss()]
 
 
-def _choose(pool: Pool) -> Block:
-    """Up to BANK_SIZE samples by the hash of their content, so that the order of the pool changes nothing."""
+@dataclass
+class _Banks:
+    """The banks of F folds as one: `image` and `text` are [U, D].
+
+    `inside` [U, F] is 1 where an entry is of a fold's bank, else 0. `last` is the
+    block that was met last, and minus its loss against each bank, [F, n].
+    """
+
+    scale: float
+    image: Tensor
+    text: Tensor
+    inside: Tensor
+    last: tuple[Block, Floats] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, chosen: Sequence[tuple[Pool, NDArray[np.int64]]], scale: float) -> _Banks:
+        keys = [pool.keys[rows] for pool, rows in chosen]
+        union, first = np.unique(np.concatenate(keys), return_index=True)
+        blocks = [pool.take(rows) for pool, rows in chosen]
+        image, text = (
+            torch.from_numpy(np.concatenate([getattr(block, side) for block in blocks])[first])
+            for side in ("image", "text")
+        )
+        inside = np.stack([np.isin(union, of_fold) for of_fold in keys], axis=1)
+        return cls(scale, image, text, torch.from_numpy(inside.astype(np.float32)))
+
+    def scorer(self, fold: int) -> Callable[[Block], Floats]:
+        def score(block: Block) -> Floats:
+            if self.last is None or self.last[0] is not block:
+                self.last = block, self._scores(block)
+            of_fold: Floats = self.last[1][fold]
+            return of_fold
+
+        return score
+
+    def _scores(self, block: Block) -> Floats:
+        own = self.scale * block.similarities[:, 0].astype(np.float64)
+        # Not log(exp(own) + exp(others)) - own, in which the surest pairs would all tie at 0.
+        image_to_text = np.logaddexp(0, self._log_sums(block.image, self.text) - own)
+        text_to_image = np.logaddexp(0, self._log_sums(block.text, self.image) - own)
+        result: Floats = -(image_to_text + text_to_image) / 2
+        return result
+
+    def _log_sums(self, queries: NDArray[np.float32], bank: Tensor) -> Floats:
+        """log of the sum over each bank of exp(scale * cosine): [n, D] and [U, D] to [F, n]."""
+        rows = torch.from_numpy(np.ascontiguousarray(queries)).split(_ROWS)
+        sums: Floats = torch.cat([self._log_sums_of(each, bank) for each in rows]).T.numpy()
+        return sums
+
+    def _log_sums_of(self, queries: Tensor, bank: Tensor) -> Tensor:
+        # In place and in float32, which is what the cosines are good for; the sums are of numbers up to 1.
+        logits = (queries @ bank.T).mul_(self.scale)
+        highest = logits.amax(dim=1, keepdim=True)
+        sums = logits.sub_(highest).exp_() @ self.inside
+        return highest.double() + sums.double().log()
+
+
+def _choose(pool: Pool) -> NDArray[np.int64]:
+    """Up to BANK_SIZE rows by the hash of their content, so that the order of the pool changes nothing."""
     if len(pool) == 0:
         raise AttackError("loss: the bank is empty; give more known non-members or a [pools.bank]")
-    rows = np.argsort(pool.keys, kind="stable")[:BANK_SIZE]
-    return pool.take(rows.astype(np.int64))
-
-
-def _log_sum(scale: float, queries: NDArray[np.float32], bank: NDArray[np.float32]) -> Floats:
-    """log of the sum over the bank of exp(scale * cosine): [n, D] and [m, D] to [n]."""
-    cosines = queries @ bank.T
-    highest = cosines.max(axis=1)
-    # In place and in float32, which is what the cosines are good for; the sum is of numbers up to 1.
-    cosines -= highest[:, None]
-    cosines *= np.float32(scale)
-    np.exp(cosines, out=cosines)
-    result: Floats = scale * highest.astype(np.float64) + np.log(cosines.sum(axis=1, dtype=np.float64))
-    return result
+    return np.argsort(pool.keys, kind="stable")[:BANK_SIZE].astype(np.int64)

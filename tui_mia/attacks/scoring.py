@@ -8,15 +8,15 @@ candidate by the mean over all fits; `placing` compares the two within each fold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known
+from tui_mia.attacks.attack import Attack, AttackError, Fitted, FittedTogether, Floats, Known
 from tui_mia.attacks.placing import RawScores, calibrated, finish
-from tui_mia.embedded import Pool, Subset
+from tui_mia.embedded import Block, Pool, Subset
 from tui_mia.scored import CALIBRATED, AttackScores
 
 FOLDS = 5
@@ -187,9 +187,17 @@ def _fit(attack: Attack, pools: AttackPools, known: Known, on_fit: Callable[[flo
         generals = [_where(pools.candidates, halves != half) for half in (0, 1)]
     groups: list[list[Fitted]] = []
     for group, general in enumerate(generals):
+        folds = [
+            replace(known, nonmembers=nonmembers, general=general)
+            for nonmembers in _complements(known.nonmembers)
+        ]
+        if isinstance(attack, FittedTogether):
+            groups.append(attack.fit_folds(folds))
+            on_fit((group + 1) / len(generals))
+            continue
         groups.append([])
-        for done, nonmembers in enumerate(_complements(known.nonmembers), start=1):
-            groups[group].append(attack.fit(replace(known, nonmembers=nonmembers, general=general)))
+        for done, fold in enumerate(folds, start=1):
+            groups[group].append(attack.fit(fold))
             on_fit((group + done / FOLDS) / len(generals))
     return _Fits(attack.name, groups)
 
@@ -208,13 +216,13 @@ def _score_nonmembers(fitted: Sequence[_Fits], pool: Pool | None) -> list[Floats
         return [np.empty((len(fits.groups), 0)) for fits in fitted]
     scores = [np.empty((len(fits.groups), len(pool))) for fits in fitted]
     folds = folds_of(pool)
-    for rows in _blocks(len(pool)):
-        block = pool.take(rows)
+    for rows, block in _blocks(pool, fitted):
         for fold in range(FOLDS):
             inside = folds[rows] == fold
+            of_fold = block[inside]
             for fits, out in zip(fitted, scores, strict=True):
                 for group, fits_of_group in enumerate(fits.groups):
-                    out[group, rows[inside]] = fits_of_group[fold].score(block[inside])
+                    out[group, rows[inside]] = fits_of_group[fold].score(of_fold)
     return scores
 
 
@@ -222,13 +230,13 @@ def _score_candidates(fitted: Sequence[_Fits], pool: Pool, on_rows: Callable[[in
     """For each attack [folds, n]: every candidate by every fit of its group."""
     scores = [np.empty((len(fits.groups[0]), len(pool))) for fits in fitted]
     groups = [_groups_of(pool, fits) for fits in fitted]
-    for rows in _blocks(len(pool)):
-        block = pool.take(rows)
+    for rows, block in _blocks(pool, fitted):
         for fits, group_of, out in zip(fitted, groups, scores, strict=True):
             for group, fits_of_group in enumerate(fits.groups):
                 inside = group_of[rows] == group
+                of_group = block if inside.all() else block[inside]
                 for fold, fit in enumerate(fits_of_group):
-                    out[fold, rows[inside]] = fit.score(block[inside])
+                    out[fold, rows[inside]] = fit.score(of_group)
         on_rows(int(rows[-1]) + 1)
     return scores
 
@@ -248,8 +256,18 @@ def _halves_of(pool: Pool) -> NDArray[np.int64]:
     return ((pool.image_keys >> np.uint64(32)) % np.uint64(2)).astype(np.int64)
 
 
-def _blocks(length: int) -> list[NDArray[np.int64]]:
-    return [np.arange(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
+def _blocks(pool: Pool, fitted: Sequence[_Fits]) -> Iterator[tuple[NDArray[np.int64], Block]]:
+    """Rows of a pool and what they are, with embeddings if any of the attacks looks at them."""
+    every = [fit for fits in fitted for group in fits.groups for fit in group]
+    with_embeddings = not all(fit.similarities_only for fit in every)
+    similarities = pool.similarities
+    for start in range(0, len(pool), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(pool)))
+        if with_embeddings:
+            yield rows, pool.take(rows)
+        else:
+            none = np.empty((len(rows), 0), dtype=np.float32)
+            yield rows, Block(similarities[rows], none, none)
 
 
 def _where(pool: Pool, mask: NDArray[np.bool_]) -> Subset:
