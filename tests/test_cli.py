@@ -72,6 +72,7 @@ def test_run_json_prints_one_document_and_nothing_else(finished_run: Any) -> Non
         "plan",
         "load",
         "encode",
+        "repeat",
         "sort",
         "attack",
         "check",

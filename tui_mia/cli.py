@@ -214,6 +214,21 @@ def check(
 
 
 @app.command()
+def doctor(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
+    """Measure this machine, and say what is chosen on it: number formats, batches, threads."""
+    from tui_mia.display import print_machine
+    from tui_mia.doctor import examine
+
+    found = examine(db)
+    if json:
+        _print_json(found.document())
+    else:
+        print_machine(found)
+    if found.failed is not None:
+        sys.exit(ExitCode.FAILED)
+
+
+@app.command()
 def demo(
     db: Database = DEFAULT_DATABASE,
     model: Annotated[SampleModel, typer.Option(help="Which model of the sample world.")] = SampleModel.TARGET,

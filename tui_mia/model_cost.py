@@ -1,12 +1,14 @@
 """What a model costs: parameters, operations and memory, and how fast this machine's CPU is with it.
 
-`python -P -m tui_mia.model_cost BATCH_SIZE SECONDS DEVICE < spec.toml`, started by
-`tui-mia check`: torch and open_clip load here and not there. The last line that
-it prints is one JSON object.
+`python -P -m tui_mia.model_cost BATCH_SIZE SECONDS DEVICE AFTER GPU < spec.toml`, started
+by `tui-mia check`: torch and open_clip load here and not there. AFTER is 1 if what
+follows the encoding is to be timed, GPU the name of the one that the audit will
+have, or nothing. The last line that it prints is one JSON object.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -15,8 +17,7 @@ import time
 import tomllib
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,74 +27,76 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
+from tui_mia.after_cost import time_after
+from tui_mia.costs import AfterCost, ModelCost
 from tui_mia.encoder.appearance import FORM_NAMES, STATISTICS_NAMES
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.fast_paths import speed_up
 from tui_mia.encoder.fingerprint import Fingerprint
-from tui_mia.encoder.images import decoded_batches
+from tui_mia.encoder.images import Picture, decoded_batches
 from tui_mia.encoder.model import ModelError, ModelTable, TargetModel, check_names, load_target
-from tui_mia.pools import Pair, PoolError
+from tui_mia.encoder.operations import empty_images, image_side, operations_of, without_contents
+from tui_mia.encoder.preprocess import in_bytes
+from tui_mia.encoder.reuse import INDEX, Reuse, encoding_of
+from tui_mia.pools import Pair, PoolError, Reject, plan_shards
 from tui_mia.pools.preview import preview
+from tui_mia.runs.directory import runs_folder
 from tui_mia.spec import AuditSpec, ModelSpec, checkpoint_path
 
 PAIRS_TIMED = 128
 WARM_UP_PAIRS = 2
-# A batch that takes longer would leave no time for a second one.
-LARGEST_BATCH_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class ModelCost:
-    """What is known of one model.
-
-    `problem` says why a run can't load it, `unknown` why it could not be counted.
-    Operations are of one image in one view, and of one caption; `activation_bytes`
-    is the most that is alive at once while a batch of images is encoded, in fp32.
-    `loaded` says that these very weights have been loaded.
-    """
-
-    problem: str | None = None
-    unknown: str | None = None
-    loaded: bool = False
-    parameters: int | None = None
-    image_flops: int | None = None
-    caption_flops: int | None = None
-    activation_bytes: int | None = None
-    dimension: int | None = None
-    image_size: int | None = None
-    context_length: int | None = None
+FIRST_LOOK_SECONDS = 0.5
+# With more views these are timed, and the others taken to cost the same.
+VIEWS_TIMED = 2
 
 
 def main(arguments: list[str]) -> None:
+    # Of this process alone, in CPU time: the files are being read beside it.
+    start_seconds = time.process_time()
     batch_size, seconds, device = int(arguments[0]), float(arguments[1]), arguments[2]
+    after, gpu = arguments[3] == "1", arguments[4]
     logging.disable(logging.WARNING)  # open_clip warns of weights that are not wanted here
     spec = AuditSpec.model_validate(tomllib.loads(sys.stdin.read()))
     named: dict[ModelTable, ModelSpec | None] = {"model": spec.model, "reference": spec.reference_model}
     costs: dict[str, ModelCost] = {}
     models: dict[str, TargetModel] = {}
+    load_seconds = 0.0
     for table, model_spec in named.items():
         if model_spec is None:
             continue
         try:
             on_cpu = model_spec.model_copy(update={"device": "cpu"})
+            start = time.perf_counter()
             model = _model(on_cpu if device == "cpu" else _exact(on_cpu), table)
+            load_seconds += time.perf_counter() - start
             described = _described(model, loaded=_is_here(model_spec))
-            costs[table] = _counted(described, model.network, batch_size)
+            costs[table] = _counted(described, model, batch_size)
             models[table] = model
         except ModelError as error:
             costs[table] = ModelCost(problem=str(error))
         except Exception as error:  # hubs, configurations and architectures raise all sorts of things
             costs[table] = ModelCost(unknown=f"{type(error).__name__}: {str(error).strip()[:300]}")
-    speed = _speed(spec, models, batch_size, seconds, device) if len(models) == len(costs) else {}
+    measured: dict[str, Any] = {}
+    if len(models) == len(costs):
+        encoded = _entries_encoded(spec, models, batch_size, device, gpu)
+        if device == "cpu":
+            start = time.perf_counter()
+            for model in models.values():
+                speed_up(model.network)
+            load_seconds += time.perf_counter() - start
+        measured = {"load_seconds": load_seconds, "entries_encoded": encoded}
+        measured |= _speed(
+            spec, models, batch_size, seconds, device, costs["model"].dimension if after else None
+        )
     print(
         json.dumps(
             {
+                "start_seconds": start_seconds,
                 "models": {name: asdict(cost) for name, cost in costs.items()},
                 "cuda_in_torch": torch.version.cuda is not None,
                 "appearance_numbers": len(FORM_NAMES) + len(STATISTICS_NAMES),
-                **speed,
+                **measured,
             }
         )
     )
@@ -118,7 +121,7 @@ def _model(spec: ModelSpec, table: ModelTable) -> TargetModel:
     configuration: dict[str, Any] = network.visual.preprocess_cfg
     return TargetModel(
         network=network.eval(),
-        preprocess=image_transform_v2(PreprocessCfg(**configuration), is_train=False),
+        preprocess=in_bytes(image_transform_v2(PreprocessCfg(**configuration), is_train=False), fast=False),
         tokenizer=tokenizer,
         mean=torch.tensor(configuration["mean"]).view(3, 1, 1),
         std=torch.tensor(configuration["std"]).view(3, 1, 1),
@@ -145,53 +148,123 @@ def _untrained(architecture: str) -> tuple[Any, Any]:
 
 
 def _described(model: TargetModel, *, loaded: bool) -> ModelCost:
-    size = model.network.visual.preprocess_cfg["size"]  # type: ignore[union-attr, index]
     return ModelCost(
         loaded=loaded,
         parameters=sum(parameter.numel() for parameter in model.network.parameters()),
-        image_size=size if isinstance(size, int) else max(size),
+        image_size=image_side(model.network),
         context_length=int(model.network.context_length),  # type: ignore[arg-type]
     )
 
 
+def _entries_encoded(
+    spec: AuditSpec, models: dict[str, TargetModel], batch_size: int, device: str, gpu: str
+) -> int:
+    """How many entries of tars the audit will take over from earlier runs of its database."""
+    runs = runs_folder(Path(spec.output.database).resolve())
+    folders = [path.parent for path in runs.glob(f"*/parts/{INDEX}")]
+    if not folders or not all(_is_here(named) for named in (spec.model, spec.reference_model) if named):
+        return 0
+    target, reference = models["model"], models.get("reference")
+    target = replace(target, number_format=_number_format(target, spec.model, device))
+    if reference is not None and spec.reference_model is not None:
+        number_format = _number_format(reference, spec.reference_model, device)
+        reference = replace(reference, number_format=number_format)
+    encoding = encoding_of(spec, target, reference, batch_size) | {"device": gpu or "cpu"}
+    with contextlib.suppress(PoolError), tempfile.TemporaryDirectory() as name:
+        reuse = Reuse(Path(name), folders, encoding)
+        pools = spec.pool_specs()
+        return sum(
+            reuse.entries(shard, pools[pool]) for pool in pools for shard in plan_shards(pool, pools[pool])
+        )
+    return 0
+
+
+def _number_format(model: TargetModel, named: ModelSpec, device: str) -> Any:
+    """What the audit will calculate in; the model here is on a CPU."""
+    return model.number_format if device == "cpu" else "fp16" if named.precision == "fast" else "fp32"
+
+
 def _speed(
-    spec: AuditSpec, models: dict[str, TargetModel], batch_size: int, seconds: float, device: str
-) -> dict[str, float | int]:
-    """Seconds a pair for what this machine's CPU will do: all of the encoding, or decoding for a GPU."""
+    spec: AuditSpec,
+    models: dict[str, TargetModel],
+    batch_size: int,
+    seconds: float,
+    device: str,
+    after: int | None,
+) -> dict[str, Any]:
+    """Seconds a pair of what this machine's CPU will do: all of the encoding, or decoding for a GPU.
+
+    And of what follows it, with embeddings of `after` numbers, unless that is None.
+    """
     try:
         pairs = preview("candidates", spec.pools.candidates, PAIRS_TIMED).pairs
     except PoolError:
         return {}
-    if not pairs or seconds <= 0:
+    if not pairs:
         return {}
-    target, reference = models["model"], models.get("reference")
-    if device == "cpu":
-        for model in models.values():
-            speed_up(model.network)
-    else:
+    found: dict[str, Any] = {}
+    if seconds and device == "cpu":
+        a_pair, timed = _encode_seconds(spec, models, pairs, batch_size, seconds)
+        found |= {"encode_seconds_a_pair": a_pair, "pairs_timed": timed}
+    if (seconds and device != "cpu") or after is not None:
         preprocesses = [model.preprocess for model in models.values()]
-        return _timed(
-            "decode_seconds_a_pair",
-            pairs,
-            seconds,
-            lambda items: [None for _ in decoded_batches(items, 8, *preprocesses)],
-        )
+        began = time.perf_counter()
+        seen = [item for batch in decoded_batches(pairs, 8, *preprocesses) for item in batch]
+        if device != "cpu":
+            a_pair = (time.perf_counter() - began) / len(pairs)
+            found |= {"decode_seconds_a_pair": a_pair, "pairs_timed": len(pairs)}
+        if after is not None:
+            found["after"] = asdict(_after(spec, after, seen))
+    return found
 
-    def encode(items: Iterable[Pair], size: int) -> None:
-        encode_shard(items, target, spec.views, 0, size, reference=reference)
 
-    encode(pairs[:WARM_UP_PAIRS], WARM_UP_PAIRS)
-    began = time.perf_counter()
-    encode(pairs[:WARM_UP_PAIRS], WARM_UP_PAIRS)
-    a_pair = (time.perf_counter() - began) / WARM_UP_PAIRS
-    size = max(1, min(batch_size, int(LARGEST_BATCH_SECONDS / a_pair)))
-    return _timed("encode_seconds_a_pair", pairs, seconds, lambda items: encode(items, size))
+def _after(spec: AuditSpec, dimension: int, seen: Iterable[tuple[Pair, Picture] | Reject]) -> AfterCost:
+    return time_after(spec, dimension, [item for item in seen if not isinstance(item, Reject)])
+
+
+def _encode_seconds(
+    spec: AuditSpec,
+    models: dict[str, TargetModel],
+    pairs: tuple[Pair, ...],
+    batch_size: int,
+    seconds: float,
+) -> tuple[float, int]:
+    """Seconds that a pair takes with all views and models, and how many pairs that was timed with.
+
+    In batches of the audit's size as far as there is time for them: a small one
+    takes longer a pair. Where a batch with all views would take too long, the time
+    without a view and with two of them gives that of the others.
+    """
+    target, reference = models["model"], models.get("reference")
+
+    def encode(items: Iterable[Pair], views: int, size: int) -> float:
+        began = time.perf_counter()
+        encode_shard(items, target, views, 0, size, reference=reference)
+        return time.perf_counter() - began
+
+    def plain(size: int) -> float:
+        return encode(pairs[:size], 0, size) / len(pairs[:size])
+
+    encode(pairs[:WARM_UP_PAIRS], min(spec.views, 1), WARM_UP_PAIRS)
+    a_pair = plain(WARM_UP_PAIRS)
+    # Two pairs are mostly overhead where the model is small.
+    a_pair = plain(max(WARM_UP_PAIRS, min(batch_size, int(FIRST_LOOK_SECONDS / a_pair))))
+    if a_pair * (1 + spec.views) * min(batch_size, len(pairs)) <= seconds:
+        return _timed(pairs, seconds, lambda items: encode(items, spec.views, batch_size))
+    timed = min(spec.views, VIEWS_TIMED)
+    size = min(batch_size, len(pairs), max(1, int(seconds / a_pair / (3 + timed if timed else 2))))
+    without = plain(size)
+    with_views = encode(pairs[:size], timed, size) / size if timed else 0.0
+    # Of two times the lower one: what else runs here only adds, and the others are told from the difference.
+    without = min(without, plain(size))
+    a_view = max(with_views - without, 0.0) / timed if timed else 0.0
+    return without + spec.views * a_view, size
 
 
 def _timed(
-    name: str, pairs: tuple[Pair, ...], seconds: float, work: Callable[[Iterable[Pair]], object]
-) -> dict[str, float | int]:
-    """Work on the pairs, in turn, for about this long."""
+    pairs: tuple[Pair, ...], seconds: float, work: Callable[[Iterable[Pair]], object]
+) -> tuple[float, int]:
+    """Seconds a pair of work on the pairs, in turn, for about this long, and how many they were."""
     given = 0
     began = time.perf_counter()
 
@@ -202,44 +275,26 @@ def _timed(
             yield pairs[given - 1]
 
     work(until_late())
-    return {name: (time.perf_counter() - began) / given, "pairs_timed": given}
+    return (time.perf_counter() - began) / given, given
 
 
-def _counted(cost: ModelCost, network: nn.Module, batch_size: int) -> ModelCost:
+def _counted(cost: ModelCost, model: TargetModel, batch_size: int) -> ModelCost:
     """The operations and memory of a forward pass; on tensors without contents, so that it takes no time."""
     try:
-        network = _without_contents(network).float().requires_grad_(False)
-        image = torch.empty(1, 3, cost.image_size or 1, cost.image_size or 1, device="meta")
-        caption = torch.zeros(1, cost.context_length or 1, dtype=torch.long, device="meta")
-        image_flops, dimension = _flops(network.encode_image, image)
-        caption_flops, _ = _flops(network.encode_text, caption)
-        batch = image.expand(batch_size, -1, -1, -1).clone()
+        network = without_contents(model.network)
+        operations = model.operations or operations_of(network)
+        batch = empty_images(network, batch_size)
         with torch.no_grad(), _PeakMemory(network) as memory:
             network.encode_image(batch)  # type: ignore[operator]
     except Exception as error:  # an operation that has no form without contents
         return replace(cost, unknown=f"{type(error).__name__}: {str(error).strip()[:300]}")
     return replace(
         cost,
-        image_flops=image_flops,
-        caption_flops=caption_flops,
-        dimension=dimension,
+        image_flops=operations.image,
+        caption_flops=operations.caption,
+        dimension=operations.dimension,
         activation_bytes=memory.peak_bytes + batch.untyped_storage().nbytes(),
     )
-
-
-def _without_contents(network: nn.Module) -> nn.Module:
-    """A copy with the shapes of the weights alone; the network keeps its own."""
-    empty: dict[int, Any] = {
-        **{id(tensor): nn.Parameter(tensor.to("meta")) for tensor in network.parameters()},
-        **{id(tensor): tensor.to("meta") for tensor in network.buffers()},
-    }
-    return deepcopy(network, empty)
-
-
-def _flops(method: Any, inputs: Tensor) -> tuple[int, int]:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        embedding = method(inputs)
-    return int(counter.get_total_flops()), int(embedding.shape[-1])
 
 
 class _PeakMemory(TorchDispatchMode):

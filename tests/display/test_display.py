@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import unicodedata
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tui_mia.clean import printable
 from tui_mia.display import choose_display, print_rows, print_summary
 from tui_mia.display.data import write_csv, write_json
 from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
+from tui_mia.display.words import fitting, progress_figures
 from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, ReferenceLoaded, Skipped, Started
 from tui_mia.store import AttackFigures, Figure, RunRow, RunSummary
 
@@ -110,6 +112,53 @@ def test_a_live_display_leaves_the_cursor_visible(terminal: Console) -> None:
     shown = sent(terminal)
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert "100 at 50/s, 2 rejected, 3s left" in shown
+
+
+def busy(samples: int, rejects: int = 0, share: float = 0.4567) -> Progress:
+    """Of a run that knows all of its figures."""
+    return Progress(
+        "encode", 0.5, samples, rejects, 1234.5, 4000.0, "candidates", "cpu", 2**30, None,
+        7407.0, 8641.5, share, "decoding",
+    )  # fmt: skip
+
+
+def test_the_figures_of_encoding_come_with_the_most_telling_first() -> None:
+    assert progress_figures(busy(123_456, 12)) == [
+        "123,456 at 1,234/s",
+        "12 rejected",
+        "1h06m left",
+        "decoding-bound",
+        "46% of peak",
+        "7,407 views/s",
+        "8,642 encodings/s",
+        "1.0 GB",
+    ]
+    assert "0.4% of peak" in progress_figures(busy(1, share=0.004))
+    slow = Progress("encode", 0.5, 3, per_second=0.25, views_per_second=1.5)
+    assert progress_figures(slow) == ["3 at 0.2/s", "1.5 views/s"]
+
+
+@pytest.mark.parametrize("event", [busy(40), busy(123_456_789, 98_765)])
+def test_a_live_bar_has_one_line_with_whole_figures(event: Progress, terminal: Console) -> None:
+    display = LiveDisplay(terminal)
+    display.show(event)
+    display.close()
+    lines = re.split(r"[\r\n]", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent(terminal)))
+    shown = [line for line in lines if line.startswith("encode")]
+    assert shown
+    for line in shown:
+        assert len(line) == 80
+        figures = line.partition("% ")[2].strip().split(", ")
+        assert len(figures) >= 3
+        assert figures == progress_figures(event)[: len(figures)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "shown"), [(0, "aaa"), (3, "aaa"), (7, "aaa"), (8, "aaa, bbb"), (99, "aaa, bbb, c")]
+)
+def test_of_figures_as_many_are_shown_as_there_is_room_for(cells: int, shown: str) -> None:
+    assert fitting(["aaa", "bbb", "c"], cells) == shown
+    assert fitting([], cells) == ""
 
 
 def test_a_plain_display_tells_each_phase_and_then_every_ten_seconds(pipe: Console) -> None:

@@ -136,7 +136,7 @@ def test_a_product_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
     assert not packing_pays(torch.float32)
 
 
-@pytest.mark.parametrize(("speed", "pays"), [(0.5, True), (0.9, False)])
-def test_only_a_clear_gain_is_taken(monkeypatch: pytest.MonkeyPatch, speed: float, pays: bool) -> None:
+@pytest.mark.parametrize(("speed", "pays"), [(0.5, True), (1.1, True), (1.3, False)])
+def test_only_a_clear_loss_is_refused(monkeypatch: pytest.MonkeyPatch, speed: float, pays: bool) -> None:
     monkeypatch.setattr(fast_paths, "seconds_of", lambda *ways: [1.0, speed])
     assert packing_pays(torch.float32) is pays

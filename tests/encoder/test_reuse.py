@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.encoder.conftest import write_tar
-from tui_mia.encoder import Reuse, TargetModel, encode_pools, encoding_of, load_target
+from tui_mia.encoder import Reuse, TargetModel, encode_pools, encoding_of, load_target, model, reuse
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.reuse import INDEX
 from tui_mia.pools import plan_shards
@@ -42,12 +42,19 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
 
     monkeypatch.setattr("tui_mia.encoder.schedule.encode_shard", counting)
 
-    def make(name: str, source: Path, model: TargetModel = clip, views: int = 1, **pool: object) -> Ran:
+    def make(
+        name: str,
+        source: Path,
+        model: TargetModel = clip,
+        views: int = 1,
+        precision: str = "exact",
+        **pool: object,
+    ) -> Ran:
         folder = tmp_path / "runs" / name / "parts"
         folder.mkdir(parents=True, exist_ok=True)
         spec = AuditSpec.model_validate(
             {
-                "model": {"architecture": "x"},
+                "model": {"architecture": "x", "precision": precision},
                 "pools": {"candidates": {"source": [str(source)]} | pool},
                 "attacks": {"aea": {"views": views}},
             }
@@ -223,3 +230,51 @@ def test_a_folder_is_encoded_every_time(
     (folder / "one.txt").write_text("one")
     assert run("1", folder) == (1, None)
     assert run("2", folder) == (1, None)
+
+
+def test_fast_is_not_exact_even_where_both_calculate_in_the_same_format(
+    tars: Path, tmp_path: Path, run: Callable[..., Ran], clip_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "choose_number_format", lambda precision, device: "fp32")
+    fast = load_target(clip_spec.model_copy(update={"precision": "fast"}))
+    run("1", tars)
+    encoded, why = run("2", tars, fast, precision="fast")
+    assert encoded == 2
+    assert why == "nothing is reused of what run 1 encoded: not the same precision"
+    assert run("3", tars, fast, precision="fast")[0] == 0
+
+
+def test_what_would_be_taken_over_is_known_without_reading_a_file_that_no_run_has_read(
+    tars: Path,
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    clip: TargetModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = AuditSpec.model_validate(
+        {
+            "model": {"architecture": "x"},
+            "pools": {"candidates": {"source": [str(tars)]}},
+            "attacks": {"aea": {"views": 1}},
+        }
+    )
+    shards = plan_shards("candidates", spec.pools.candidates)
+    encoding = encoding_of(spec, clip, None, 3)
+
+    def entries(earlier: list[Path]) -> list[int]:
+        folder = tmp_path / "looking"
+        folder.mkdir(exist_ok=True)
+        known = Reuse(folder, earlier, encoding)
+        return [known.entries(shard, spec.pools.candidates) for shard in shards]
+
+    run("1", tars)
+    earlier = [tmp_path / "runs/1/parts"]
+    assert entries(earlier) == [6, 6]
+    (tars / "1.tar").write_bytes((tars / "0.tar").read_bytes() + bytes(1024))
+    assert entries(earlier) == [6, 0]
+
+    def read(path: Path) -> str:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr(reuse, "_digest", read)
+    assert entries([]) == [0, 0]

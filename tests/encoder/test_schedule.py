@@ -13,6 +13,7 @@ import pytest
 from tests.encoder.conftest import write_tar
 from tui_mia.encoder import EncodedPool, TargetModel, encode_pools, part_paths, read_rejects
 from tui_mia.pools import plan_shards
+from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec
 
 Told = list[tuple[float, int, int, str]]
@@ -33,7 +34,13 @@ def tars(tmp_path: Path, image_bytes: Callable[..., bytes]) -> Path:
 
 
 @pytest.fixture
-def encode(clip: TargetModel) -> Callable[..., Told]:
+def paces() -> list[Pace]:
+    """What `encode` was told of the pace, in order."""
+    return []
+
+
+@pytest.fixture
+def encode(clip: TargetModel, paces: list[Pace]) -> Callable[..., Told]:
     """Encodes the pools of a spec into a folder and returns the progress that was told."""
 
     def run(
@@ -48,9 +55,12 @@ def encode(clip: TargetModel) -> Callable[..., Told]:
         )
         shards = {name: plan_shards(name, pool) for name, pool in spec.pool_specs().items()}
         told: Told = []
-        encode_pools(
-            spec, shards, clip, batch_size, folder, lambda *progress: told.append(progress), reference
-        )
+
+        def tell(fraction: float, samples: int, rejects: int, pool: str, pace: Pace) -> None:
+            told.append((fraction, samples, rejects, pool))
+            paces.append(pace)
+
+        encode_pools(spec, shards, clip, batch_size, folder, tell, reference)
         return told
 
     return run
@@ -142,6 +152,28 @@ def test_progress_never_goes_back_and_ends_at_one(
     assert fractions[0] < 0.5
     assert fractions[-1] == pytest.approx(1)
     assert list(dict.fromkeys(pool for *_, pool in told)) == ["candidates", "nonmembers", "general"]
+
+
+def test_what_was_encoded_before_has_no_part_in_the_pace(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told], paces: list[Pace]
+) -> None:
+    pools: dict[str, dict[str, object]] = {"candidates": {"source": [str(tars)]}}
+    encode(tmp_path / "parts", pools)
+    assert paces[-1].per_second
+    assert paces[-1].eta_seconds is None
+    paces.clear()
+    assert encode(tmp_path / "parts", pools) == [(1.0, 24, 8, "candidates")]
+    assert paces == [Pace()]
+    paces.clear()
+    for path in (tmp_path / "parts").glob("*candidates-000003*"):
+        path.unlink()
+    told = encode(tmp_path / "parts", pools)
+    assert told[-1] == (1.0, 24, 8, "candidates")
+    # Six samples of the last tar, in the time that the whole of it took: two views and a caption each.
+    last = paces[-1]
+    assert last.per_second
+    assert last.views_per_second == pytest.approx(2 * last.per_second, rel=0.01)
+    assert last.encodings_per_second == pytest.approx(3 * last.per_second, rel=0.01)
 
 
 def test_a_pool_is_read_back_by_row_over_all_its_parts(

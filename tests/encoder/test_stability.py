@@ -87,7 +87,7 @@ def test_another_model_is_found_out(
 def test_samples_are_chosen_by_content_from_shards_spread_over_the_pool(
     make_tars: Make, clip: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stability, "SAMPLES", 8)
+    monkeypatch.setattr(stability, "FEWEST_SAMPLES", 8)
     spec = make_tars([8] * 6)
     pool = encode(spec, clip, tmp_path / "parts")
     found = again(spec, clip, tmp_path / "parts")
@@ -112,8 +112,9 @@ def test_no_more_is_read_again_than_the_front_of_a_shard(
 
 
 def test_batches_are_of_another_size_and_no_larger(
-    make_tars: Make, clip: TargetModel, tmp_path: Path
+    make_tars: Make, clip: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stability, "FEWEST_SAMPLES", 128)
     sizes: list[int] = []
 
     class Noting:
@@ -149,3 +150,15 @@ def test_where_nothing_was_encoded_nothing_is_encoded_again(
     assert found.sample_ids == []
     assert found.missing == 0
     assert len(found.again) == len(found.stored) == 0
+
+
+def test_one_sample_in_so_many_is_encoded_again(
+    make_tars: Make, clip: TargetModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stability, "ONE_IN", 2)
+    monkeypatch.setattr(stability, "FEWEST_SAMPLES", 1)
+    spec = make_tars([21])
+    encode(spec, clip, tmp_path / "parts")
+    assert len(again(spec, clip, tmp_path / "parts").sample_ids) == 10
+    monkeypatch.setattr(stability, "SAMPLES", 4)
+    assert len(again(spec, clip, tmp_path / "parts").sample_ids) == 4

@@ -48,6 +48,8 @@ def test_the_estimates_are_near_what_the_run_took(checked: dict[str, Any], finis
     assert checked["disk_bytes"] < 3 * sum(path.stat().st_size for path in files) + 2**22
     assert checked["time"]["source"] == "measured"
     assert checked["time"]["encode_seconds"] > 0
+    assert checked["time"]["rest_seconds"] > 0
+    assert checked["time"]["total_seconds"] > checked["time"]["encode_seconds"]
     assert checked["work"] == {"pairs": 230, "images": 230 * 3, "captions": 230}
 
 
@@ -67,6 +69,28 @@ def test_an_earlier_run_says_how_long_it_takes(finished_run: Any, tui_mia: TuiMi
     assert completed.stdout.splitlines()[-1].startswith("This audit can run (")
     assert max(map(len, completed.stdout.splitlines())) <= 80
     assert "\x1b" not in completed.stdout
+
+
+def test_what_an_earlier_run_has_encoded_costs_nothing_and_its_rest_is_that_of_its_attacks_alone(
+    finished_run: Any, tui_mia: TuiMia
+) -> None:
+    def time_of(*options: str) -> dict[str, Any]:
+        completed = tui_mia(
+            "check", finished_run.spec_path, "--db", finished_run.database, "--json", *options
+        )
+        assert completed.returncode == ExitCode.DONE, completed.stderr
+        time: dict[str, Any] = json.loads(completed.stdout)["time"]
+        assert time["source"] == "earlier runs"
+        return time
+
+    seconds = finished_run.document["seconds"]
+    same = time_of()
+    assert (same["reused"], same["encode_seconds"], same["rest_is_earlier"]) == (230, 0, True)
+    rest = sum(seconds[phase] for phase in ("repeat", "sort", "attack", "check", "judge"))
+    assert same["rest_seconds"] == pytest.approx(rest)
+    other = time_of("--set", "attacks.aea.seed=1")
+    assert (other["reused"], other["rest_is_earlier"]) == (0, False)
+    assert other["encode_seconds"] == pytest.approx(seconds["encode"])
 
 
 def test_names_that_open_clip_does_not_know_are_told_with_close_ones(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tui_mia import audit
-from tui_mia.attacks import loss, scoring, wsa
-from tui_mia.encoder import images, schedule
+from tui_mia.attacks import classifier, loss, make_attacks, scoring, wsa
+from tui_mia.encoder import images, schedule, stability
+from tui_mia.encoder.reuse import Reuse
 from tui_mia.evidence import roc
-from tui_mia.preflight import limits
+from tui_mia.preflight import earlier, limits
 from tui_mia.preflight.headers import image_problem
+from tui_mia.spec import AttacksSpec
 
 
 def test_the_limits_are_those_of_the_engine() -> None:
     assert audit.BATCH_SIZE == limits.BATCH_SIZE
     assert schedule.PART_ENTRIES == limits.PART_ENTRIES
+    assert stability.ONE_IN == limits.REPEATED_ONE_IN
+    assert stability.FEWEST_SAMPLES == limits.FEWEST_REPEATED
+    assert stability.SAMPLES == limits.MOST_REPEATED
     assert images.LARGEST_IMAGE_PIXELS == limits.LARGEST_IMAGE_PIXELS
     assert images.LARGEST_ASPECT_RATIO == limits.LARGEST_ASPECT_RATIO
     assert frozenset(images._NOT_DECODED) == limits.NOT_DECODED
@@ -24,9 +30,21 @@ def test_the_limits_are_those_of_the_engine() -> None:
     assert scoring.BLOCK == limits.BLOCK
     assert wsa.SMALLEST_CLASS == limits.SMALLEST_CLASS
     assert wsa.LARGEST_CLASS == limits.LARGEST_CLASS
+    for name, scores in limits.SCORES.items():
+        assert len(make_attacks(AttacksSpec.model_validate({name: {}}))) == scores
     assert loss.BANK_SIZE == limits.BANK_SIZE
+    assert classifier.BATCH == limits.WSA_BATCH
+    assert classifier.STEPS_AN_EPOCH == limits.WSA_STEPS_AN_EPOCH
+    assert classifier.HELD_OUT == limits.WSA_HELD_OUT
     assert roc.FPR_POINTS == limits.FPR_POINTS
     assert roc.FEWEST_FALSE_POSITIVES == limits.FEWEST_FALSE_POSITIVES
+
+
+def test_a_run_that_took_over_parts_is_known_by_the_words_of_the_encoder(tmp_path: Path) -> None:
+    reuse = Reuse(tmp_path, [], {})
+    assert reuse.summary() is None
+    reuse._taken = 1
+    assert (reuse.summary() or "").endswith(earlier._REUSED)
 
 
 @pytest.mark.parametrize("size", [(48, 40), (1, 101), (1, 100), (3, 301)])

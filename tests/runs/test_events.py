@@ -38,7 +38,9 @@ EVENTS: list[Event] = [
     Started(17, {"torch": "2"}),
     Loaded("cuda:0", "fp16", "a", "b", "c"),
     ReferenceLoaded("fp32", "a", "b", "c"),
-    Progress("encode", 0.25, 10, 1, 3.5, 2.0, "candidates", "cuda:0", 2**30, None),
+    Progress(
+        "encode", 0.25, 10, 1, 3.5, 2.0, "candidates", "cuda:0", 2**30, None, 21.0, 24.5, 0.375, "decoding"
+    ),
     Note("watch\x1b[2J out\n[bold]", "warning"),
     Skipped("wsa", "needs known non-members"),
     Finished("failed", "no\nmore", {"encode": 1.5}),
@@ -80,6 +82,12 @@ def test_a_line_that_is_no_event_is_none(line: str) -> None:
 
 def test_what_a_later_version_added_to_an_event_is_passed_over() -> None:
     assert decode_event('{"event": "note", "message": "a", "colour": "red", "time": 1}') == Note("a", time=1)
+
+
+def test_progress_of_an_earlier_version_says_nothing_of_the_speed_of_encoding() -> None:
+    line = '{"event": "progress", "phase": "encode", "fraction": 0.5, "per_second": 3.0, "time": 1}'
+    assert decode_event(line) == Progress("encode", 0.5, per_second=3.0, time=1)
+    assert Progress("encode", 0.5).bottleneck is None
 
 
 def test_an_event_after_a_torn_line_is_on_a_line_of_its_own(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tui_mia.runs import Progress, RunDirectory
-from tui_mia.runs.reporter import Reporter
+from tui_mia.runs.reporter import Pace, Reporter
 
 
 class Clock:
@@ -81,3 +81,18 @@ def test_a_phase_that_fails_is_timed_too(clock: Clock, directory: RunDirectory) 
     with pytest.raises(KeyError):
         fail()
     assert report.seconds == {"load": 2.0}
+
+
+def test_a_pace_that_is_told_is_passed_on_as_it_is(clock: Clock, directory: RunDirectory) -> None:
+    """A phase that found half of its work done has not done it in no time."""
+    report = Reporter(directory)
+    with report.phase("encode"):
+        clock.now += 1
+        report.progress(0.5, 5000, 3, "candidates", Pace())
+        clock.now += 1
+        report.progress(0.6, 6000, 3, "candidates", Pace(10.0, 400.0, 50.0, 60.0, 0.25, "views"))
+    unknown, known = told(directory)[1:]
+    assert (unknown.samples, unknown.per_second, unknown.eta_seconds) == (5000, None, None)
+    assert (known.per_second, known.eta_seconds) == (10.0, 400.0)
+    assert (known.views_per_second, known.encodings_per_second) == (50.0, 60.0)
+    assert (known.share_of_peak, known.bottleneck) == (0.25, "views")

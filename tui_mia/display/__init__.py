@@ -5,6 +5,7 @@ Progress goes to stderr, results to stdout. Everything that came from outside
 """
 
 from tui_mia.display.checked import print_check
+from tui_mia.display.examined import print_machine
 from tui_mia.display.progress import Display, choose_display
 from tui_mia.display.results import (
     print_error,
@@ -19,6 +20,7 @@ __all__ = [
     "choose_display",
     "print_check",
     "print_error",
+    "print_machine",
     "print_rows",
     "print_runs",
     "print_summary",

@@ -9,12 +9,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from tui_mia.clean import printable
-from tui_mia.display.words import progress_figures
+from tui_mia.display.words import fitting, progress_figures
 from tui_mia.runs import Event, Loaded, Note, ReferenceLoaded
 from tui_mia.runs import Progress as ProgressEvent
 
 Face: TypeAlias = Literal["auto", "plain", "quiet"]
 SECONDS_BETWEEN_LINES = 10.0
+# What a live display needs beside its figures: the phase, the percentage, and a bar that is still one.
+CELLS_OF_BAR = 25
 
 
 class Display(Protocol):
@@ -106,7 +108,7 @@ class LiveDisplay:
                 self._bar.start()
                 self._task = self._bar.add_task("", total=1.0, figures="")
             phase = printable(event.phase)
-            figures = ", ".join(progress_figures(event))
+            figures = printable(fitting(progress_figures(event), self._console.width - CELLS_OF_BAR))
             self._bar.update(self._task, description=phase, completed=event.fraction, figures=figures)
         elif line := _narrate(event):
             self.say(line)

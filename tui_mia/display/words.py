@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tui_mia.runs import Progress
@@ -42,17 +42,58 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
 
 
+def rate(per_second: float, what: str = "") -> str:
+    """How many a second, of what; of few the tenths count."""
+    number = f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
+    return f"{number} {what}/s" if what else f"{number}/s"
+
+
 def progress_figures(event: Progress) -> list[str]:
     """What a progress event says in numbers, in few words each, the most telling first."""
+    return [*amount_figures(event), *speed_figures(event), *_memory_figures(event)]
+
+
+def amount_figures(event: Progress) -> list[str]:
+    """How much is done and how long the rest will take."""
     parts = []
     if event.per_second:
-        parts.append(f"{event.samples:,} at {event.per_second:,.0f}/s")
+        parts.append(f"{event.samples:,} at {rate(event.per_second)}")
     if event.rejects:
         parts.append(f"{event.rejects:,} rejected")
     if event.eta_seconds is not None:
         parts.append(f"{duration(event.eta_seconds)} left")
-    if event.device_memory_bytes is not None:
-        parts.append(f"GPU {event.device_memory_bytes / 2**30:.1f} GB")
-    elif event.memory_bytes is not None:
-        parts.append(f"{event.memory_bytes / 2**30:.1f} GB")
     return parts
+
+
+def speed_figures(event: Progress) -> list[str]:
+    """What encoding is held up by, how much of the machine it uses, and how many inputs it encodes."""
+    parts = []
+    if event.bottleneck is not None:
+        parts.append(f"{event.bottleneck}-bound")
+    if event.share_of_peak is not None:
+        decimals = 0 if event.share_of_peak >= 0.1 else 1
+        parts.append(f"{event.share_of_peak:.{decimals}%} of peak")
+    if event.views_per_second:
+        parts.append(rate(event.views_per_second, "views"))
+    if event.encodings_per_second:
+        parts.append(rate(event.encodings_per_second, "encodings"))
+    return parts
+
+
+def fitting(figures: Sequence[str], cells: int) -> str:
+    """As many of the first figures as so many cells have room for, at least one."""
+    shown = ""
+    for figure in figures:
+        longer = f"{shown}, {figure}" if shown else figure
+        if shown and len(longer) > cells:
+            break
+        shown = longer
+    return shown
+
+
+def _memory_figures(event: Progress) -> list[str]:
+    if event.device_memory_bytes is not None:
+        return [f"GPU {event.device_memory_bytes / 2**30:.1f} GB"]
+    if event.memory_bytes is not None:
+        return [f"{event.memory_bytes / 2**30:.1f} GB"]
+    return []

@@ -5,7 +5,9 @@ it. Every image is decoded once, and encoded once a view and model. No attack,
 label or figure enters this room.
 """
 
+from tui_mia.encoder.encode import BatchLimit
 from tui_mia.encoder.encoded_pool import EncodedPool, PoolAppearances
+from tui_mia.encoder.meter import Meter
 from tui_mia.encoder.model import ModelError, TargetModel, device_identity, load_target
 from tui_mia.encoder.parts import SeenBy, part_paths, read_rejects
 from tui_mia.encoder.reuse import Reuse, encoding_of
@@ -13,7 +15,9 @@ from tui_mia.encoder.schedule import encode_pools
 from tui_mia.encoder.stability import Reencoded, reencode
 
 __all__ = [
+    "BatchLimit",
     "EncodedPool",
+    "Meter",
     "ModelError",
     "PoolAppearances",
     "Reencoded",

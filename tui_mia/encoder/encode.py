@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,20 +13,56 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tui_mia.encoder.fast_paths import tokens_run
 from tui_mia.encoder.images import Picture, decoded_batches
-from tui_mia.encoder.model import TargetModel
+from tui_mia.encoder.meter import Meter, Work
+from tui_mia.encoder.model import ModelError, TargetModel
 from tui_mia.encoder.parts import REJECTS, sample_keys, samples_schema
 from tui_mia.encoder.views import make_view
-from tui_mia.pools import Pair, Reject, sample_id
+from tui_mia.pools import Pair, Reject, pair_id
+
+Pairing: TypeAlias = tuple[Pair, Picture]
+
+
+class BatchLimit:
+    """How many pairs go through the models at once: fewer, once a device had no memory for so many.
+
+    `tell` hears of it the first time.
+    """
+
+    def __init__(self, tell: Callable[[str], None] = lambda message: None) -> None:
+        self._tell = tell
+        self._most: int | None = None
+
+    def size(self, wanted: int) -> int:
+        return wanted if self._most is None else min(wanted, self._most)
+
+    def halve(self, size: int) -> None:
+        """Half of `size`, from now on.
+
+        Raises:
+            ModelError: if that was one pair.
+        """
+        if size == 1:
+            raise ModelError(
+                "the device has no memory for a single pair; free some, use a smaller model, "
+                'model.precision = "fast" or model.device = "cpu"'
+            )
+        if self._most is None:
+            self._tell(f"no memory for {size} pairs at once: going on with {size // 2}, and fewer if need be")
+        self._most = size // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)
 class _Encoded:
-    """One batch: similarities [n, 1 + K], image and text embeddings [n, D], all float32."""
+    """One batch: similarities [n, 1 + K], image and text embeddings [n, D], all float32; what that was."""
 
     similarities: NDArray[np.float32]
     image: NDArray[np.float32]
     text: NDArray[np.float32]
+    work: Work
 
     @property
     def finite(self) -> NDArray[np.bool_]:
@@ -41,6 +78,7 @@ class _Encoder:
     model: TargetModel
     pixels: Callable[[Picture], Tensor | None]
     not_finite: str
+    meter: Meter
     captions: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -52,33 +90,42 @@ def encode_shard(
     batch_size: int,
     on_batch: Callable[[int, int, int], None] = lambda samples, rejects, position: None,
     reference: TargetModel | None = None,
+    limit: BatchLimit | None = None,
+    meter: Meter | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Encode the pairs of one shard: each image is decoded once, and encoded once a view and model.
 
     Each distinct caption is encoded once a model. Batches never cross shards,
     so a shard that is encoded again gives the same numbers. `on_batch` hears
     how many samples and rejects the batch had, and how far into the shard it
-    reaches.
+    reaches. Where a device has no memory for a batch, it takes it in pieces, and
+    `limit` remembers of what size. `meter` hears of all that is done.
 
     Returns:
         The samples, a table of `samples_schema`, and the rejects.
+
+    Raises:
+        ModelError: if a device has no memory for a single pair.
     """
+    limit, meter = limit or BatchLimit(), meter or Meter()
     pairs: list[pa.RecordBatch] = []
     rejects: list[Reject] = []
-    encoders = [_Encoder(model, lambda picture: picture.pixels, "the model's embedding is not finite")]
+    why = "the model's embedding is not finite"
+    encoders = [_Encoder(model, lambda picture: picture.pixels, why, meter)]
     if reference is not None:
         why = "the reference model's embedding is not finite"
-        encoders.append(_Encoder(reference, lambda picture: picture.reference_pixels, why))
+        encoders.append(_Encoder(reference, lambda picture: picture.reference_pixels, why, meter))
     schema: pa.Schema | None = None
     preprocesses = [encoder.model.preprocess for encoder in encoders]
-    for batch in decoded_batches(items, batch_size, *preprocesses):
+    for batch in meter.waiting(decoded_batches(items, batch_size, *preprocesses)):
         good = [item for item in batch if not isinstance(item, Reject)]
         bad = [item for item in batch if isinstance(item, Reject)]
         if good:
-            ids = [sample_id(pair.image, pair.caption) for pair, _ in good]
-            encoded = [_encode_batch(good, ids, encoder, views, view_seed) for encoder in encoders]
+            ids = [pair_id(picture.digest, pair.caption) for pair, picture in good]
+            encoded = [_encode(good, ids, encoder, views, view_seed, limit) for encoder in encoders]
             usable = np.ones(len(good), dtype=np.bool_)
             for encoder, of_model in zip(encoders, encoded, strict=True):
+                meter.worked(encoder.model, of_model.work)
                 broken = np.flatnonzero(usable & ~of_model.finite)
                 bad += [
                     Reject(pair.key, pair.source, encoder.not_finite, pair.position)
@@ -88,6 +135,7 @@ def encode_shard(
             schema = schema or samples_schema(views, *(of_model.image.shape[1] for of_model in encoded))
             pairs.append(_record(good, ids, encoded, schema).filter(pa.array(usable)))
         rejects += bad
+        meter.encoded(len(batch) - len(bad), len(bad))
         last = batch[-1]
         on_batch(
             len(batch) - len(bad), len(bad), last.position if isinstance(last, Reject) else last[0].position
@@ -98,35 +146,87 @@ def encode_shard(
     )
 
 
+def _encode(
+    good: Sequence[Pairing],
+    ids: Sequence[str],
+    encoder: _Encoder,
+    views: int,
+    view_seed: int,
+    limit: BatchLimit,
+) -> _Encoded:
+    """A batch, in as many pieces as the device's memory makes necessary."""
+    while True:
+        size = limit.size(len(good))
+        try:
+            pieces = [
+                _encode_batch(
+                    good[start : start + size], ids[start : start + size], encoder, views, view_seed
+                )
+                for start in range(0, len(good), size)
+            ]
+        except RuntimeError as error:
+            if not _lacks_memory(error):
+                raise
+        else:
+            return _joined(pieces)
+        # Here the error is gone, and with it what it held of the device's memory.
+        limit.halve(size)
+
+
+def _lacks_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _joined(pieces: Sequence[_Encoded]) -> _Encoded:
+    if len(pieces) == 1:
+        return pieces[0]
+    return _Encoded(
+        similarities=np.concatenate([piece.similarities for piece in pieces]),
+        image=np.concatenate([piece.image for piece in pieces]),
+        text=np.concatenate([piece.text for piece in pieces]),
+        work=sum((piece.work for piece in pieces), Work()),
+    )
+
+
 @torch.inference_mode()
 def _encode_batch(
-    good: Sequence[tuple[Pair, Picture]], ids: Sequence[str], encoder: _Encoder, views: int, view_seed: int
+    good: Sequence[Pairing], ids: Sequence[str], encoder: _Encoder, views: int, view_seed: int
 ) -> _Encoded:
-    model = encoder.model
-    text = _caption_embeddings([pair.caption for pair, _ in good], model, encoder.captions)
+    model, stage = encoder.model, encoder.meter.stage
+    with stage("model"):
+        text, of_text = _caption_embeddings([pair.caption for pair, _ in good], model, encoder.captions)
     distinct = list({id(picture): picture for _, picture in good}.values())
     place = {id(picture): row for row, picture in enumerate(distinct)}
     rows = torch.tensor([place[id(picture)] for _, picture in good])
     pixels = [encoder.pixels(picture) for picture in distinct]
-    plain = torch.stack([each for each in pixels if each is not None])
-    image = model.encode_images(plain)[rows.to(model.device)]
+    plain = model.to_device([each for each in pixels if each is not None])
+    rows = rows.to(model.device)
+    with stage("model"):
+        image = model.encode_images(plain)[rows]
     similarities = [_cosines(image, text)]
-    if views:
-        canvas = (plain * model.std + model.mean).clamp(0, 1).to(model.device)[rows.to(model.device)]
-        mean, std = model.mean.to(model.device), model.std.to(model.device)
-        keys = sample_keys(ids)
-        for view in range(1, views + 1):
-            augmented = (make_view(canvas, keys, view, view_seed) - mean) / std
+    canvas, keys = plain[rows], sample_keys(ids)
+    for view in range(1, views + 1):
+        with stage("views"):
+            augmented = make_view(canvas, keys, view, view_seed)
+        with stage("model"):
             similarities.append(_cosines(model.encode_images(augmented), text))
-    return _Encoded(torch.stack(similarities, dim=1).cpu().numpy(), image.cpu().numpy(), text.cpu().numpy())
+    work = of_text + Work(images=len(distinct) + views * len(good))
+    return _Encoded(
+        torch.stack(similarities, dim=1).cpu().numpy(), image.cpu().numpy(), text.cpu().numpy(), work
+    )
 
 
-def _caption_embeddings(batch: Sequence[str], model: TargetModel, known: dict[str, Tensor]) -> Tensor:
+def _caption_embeddings(
+    batch: Sequence[str], model: TargetModel, known: dict[str, Tensor]
+) -> tuple[Tensor, Work]:
     """[n, D] embeddings of n captions; those not in `known` are encoded and added to it."""
     new = [caption for caption in dict.fromkeys(batch) if caption not in known]
+    work = Work()
     if new:
-        known.update(zip(new, model.encode_texts(new), strict=True))
-    return torch.stack([known[caption] for caption in batch])
+        tokens = model.tokenizer(new)
+        known.update(zip(new, model.encode_tokens(tokens), strict=True))
+        work = Work(captions=len(new), tokens=tokens_run(model.network, tokens))
+    return torch.stack([known[caption] for caption in batch]), work
 
 
 def _cosines(image: Tensor, text: Tensor) -> Tensor:
@@ -135,7 +235,7 @@ def _cosines(image: Tensor, text: Tensor) -> Tensor:
 
 
 def _record(
-    good: Sequence[tuple[Pair, Picture]], ids: Sequence[str], encoded: Sequence[_Encoded], schema: pa.Schema
+    good: Sequence[Pairing], ids: Sequence[str], encoded: Sequence[_Encoded], schema: pa.Schema
 ) -> pa.RecordBatch:
     def rows_of(matrix: NDArray[np.float32]) -> pa.Array:
         flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))

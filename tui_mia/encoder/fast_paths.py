@@ -3,7 +3,7 @@
 On a CPU most of an audit is matrix products, and torch's default product is far
 from the fastest that torch ships: oneDNN with weights laid out beforehand does
 fp32 about twice as fast on AMD. Its operators are private to torch, so they are
-used only where a probe finds them there, right and faster. A causal text tower
+used only where a probe finds them there, right and not slower. A causal text tower
 never looks beyond a caption's end, but open_clip runs it over the whole context;
 here it runs to the end of the longest caption of its kind.
 """
@@ -23,9 +23,10 @@ from torch.nn import functional
 
 # Tokens by which captions of a batch are told apart: each kind is a forward pass of its own.
 KIND_OF_LENGTH = 8
-# How much faster than torch's own a product has to be: it is about twice as fast or not at all,
-# and the answer should be the same in every run on a machine, or the last bits of scores would not be.
-WORTH_IT = 1.4
+# Packed unless clearly slower than torch's own, of one thread: where both are as fast, the layers around
+# the product are still fewer. No CPU is known near this line, so the answer is the same in every run on a
+# machine, and with it the last bits of scores.
+WORTH_IT = 0.85
 _PROBE = (400, 768, 3072)
 
 
@@ -73,9 +74,9 @@ class PackedAttention(nn.Module):
 
 
 def speed_up(network: nn.Module) -> bool:
-    """Pack the linear layers of open_clip's own transformers on a CPU where that pays; say whether it did.
+    """Pack the linear layers of open_clip's own transformers on a CPU, unless that is slower.
 
-    The network gives the same embeddings but for rounding, and its state_dict is
+    Says whether it did. The network gives the same embeddings but for rounding, and its state_dict is
     no longer that of the checkpoint: take its fingerprint before.
     """
     blocks = [
@@ -94,7 +95,7 @@ def speed_up(network: nn.Module) -> bool:
 
 
 def packing_pays(dtype: torch.dtype) -> bool:
-    """Whether oneDNN's product is here, right, and faster than torch's own, for this type on this CPU."""
+    """Whether oneDNN's product is here, right, and not slower than torch's own, for this type on this CPU."""
     rows, inner, outer = _PROBE
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(rows, inner, generator=generator).to(dtype)
@@ -146,6 +147,19 @@ def encode_texts(network: nn.Module, tokens: Tensor) -> Tensor:
         rows.append((kinds == kind).nonzero().squeeze(1))
         parts.append(_to_the_end(tower, tokens[rows[-1]], ends[rows[-1]]))
     return torch.cat(parts)[torch.cat(rows).argsort()]
+
+
+def tokens_run(network: nn.Module, tokens: Tensor) -> int:
+    """Over how many of [n, L] tokens `encode_texts` runs the tower; tokens on a GPU would be waited for."""
+    tower = _causal_tower(network)
+    if tower is None:
+        return tokens.numel()
+    ends = _ends(tower, tokens)
+    kinds = ends // KIND_OF_LENGTH
+    return sum(
+        len(of_kind) * (int(of_kind.max()) + 1)
+        for of_kind in (ends[kinds == kind] for kind in kinds.unique())
+    )
 
 
 def _pack(block: Any) -> None:

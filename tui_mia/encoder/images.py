@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from tui_mia.encoder.appearance import Appearance, Glimpse, appearances, glimpse
-from tui_mia.pools import Pair, Reject
+from tui_mia.encoder.preprocess import Preprocess
+from tui_mia.pools import Pair, Reject, image_digest
 
 LARGEST_IMAGE_PIXELS = 100_000_000
 # The shorter side is scaled to the model's size: beyond this the longer one would fill the memory.
@@ -31,11 +32,12 @@ MOST_TOGETHER = 8
 class Picture:
     """An image as the models want it, and what it is by itself.
 
-    `pixels` are [3, H, W] float32, normalised, as the target's preprocess
-    leaves them, `reference_pixels` as the reference's does; `width` and
-    `height` are the image's own, in pixels.
+    `pixels` are [3, H, W] uint8, as the target's preprocess leaves them,
+    `reference_pixels` as the reference's does; `digest` is of the image's bytes;
+    `width` and `height` are its own, in pixels.
     """
 
+    digest: bytes
     pixels: Tensor
     reference_pixels: Tensor | None
     width: int
@@ -43,7 +45,6 @@ class Picture:
     appearance: Appearance
 
 
-Preprocess: TypeAlias = Callable[[Image.Image], Tensor]
 _Item: TypeAlias = Pair | Reject
 
 
@@ -58,6 +59,7 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Decoded:
+    digest: bytes
     pixels: Tensor
     reference_pixels: Tensor | None
     width: int
@@ -81,7 +83,7 @@ def decode_together(
     good = [each.glimpse for each in decoded if isinstance(each, _Decoded)]
     seen = iter(appearances(good))
     return [
-        Picture(each.pixels, each.reference_pixels, each.width, each.height, next(seen))
+        Picture(each.digest, each.pixels, each.reference_pixels, each.width, each.height, next(seen))
         if isinstance(each, _Decoded)
         else each
         for each in decoded
@@ -100,6 +102,7 @@ def _decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | 
                 return f"image is {image.format}, which is drawn, not decoded; convert it"
             rgb = image.convert("RGB")
             return _Decoded(
+                digest=image_digest(image_bytes),
                 pixels=preprocess(rgb),
                 reference_pixels=reference(rgb) if reference is not None else None,
                 width=width,

@@ -10,18 +10,19 @@ from typing import Any, Literal, TypeAlias
 
 import open_clip
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tui_mia.encoder.fast_paths import encode_texts, seconds_of, speed_up
 from tui_mia.encoder.fingerprint import Fingerprint, take_fingerprint
+from tui_mia.encoder.operations import Operations, count_operations
+from tui_mia.encoder.preprocess import NotBytesError, Preprocess, in_bytes
 from tui_mia.spec import ModelSpec, checkpoint_path
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
 # The table of a spec that names a model.
 ModelTable: TypeAlias = Literal["model", "reference"]
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class ModelError(Exception):
@@ -32,12 +33,13 @@ class ModelError(Exception):
 class TargetModel:
     """A model under audit, or the reference beside it, ready to encode.
 
-    `mean` and `std` are [3, 1, 1], the normalisation that `preprocess` ends
-    with. `logit_scale` multiplies cosines (already exponentiated).
+    `preprocess` leaves images as [3, H, W] uint8. `mean` and `std` are [3, 1, 1] on
+    the device, what they are normalised by. `logit_scale` multiplies cosines (already
+    exponentiated). `operations` is None where they could not be counted.
     """
 
     network: nn.Module
-    preprocess: Callable[[Image.Image], Tensor]
+    preprocess: Preprocess
     tokenizer: Callable[[Sequence[str]], Tensor]
     mean: Tensor
     std: Tensor
@@ -45,19 +47,36 @@ class TargetModel:
     device: torch.device
     number_format: NumberFormat
     fingerprint: Fingerprint
+    operations: Operations | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.number_format]
+
+    def to_device(self, images: Sequence[Tensor]) -> Tensor:
+        """n preprocessed images to [n, 3, H, W] float32 in 0 to 1, on the device."""
+        pixels = torch.stack(list(images))
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        return pixels.to(self.device, non_blocking=True).float() / 255
 
     @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
-        """[n, 3, H, W] preprocessed images to [n, D] float32 embeddings of unit length, on the device."""
-        inputs = images.to(self.device, _DTYPES[self.number_format])
+        """[n, 3, H, W] float32 in 0 to 1, on the device, to [n, D] float32 of unit length, there too."""
+        inputs = ((images - self.mean) / self.std).to(self.dtype)
         embedded: Tensor = self.network.encode_image(inputs)  # type: ignore[operator]
         return functional.normalize(embedded.float(), dim=-1)
 
     @torch.inference_mode()
     def encode_texts(self, captions: Sequence[str]) -> Tensor:
         """n captions to [n, D] float32 embeddings of unit length, on the device."""
-        tokens = self.tokenizer(captions).to(self.device)
-        return functional.normalize(encode_texts(self.network, tokens).float(), dim=-1)
+        return self.encode_tokens(self.tokenizer(captions))
+
+    @torch.inference_mode()
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
+        """[n, L] tokens of n captions, on any device, to what `encode_texts` gives."""
+        encoded = encode_texts(self.network, tokens.to(self.device))
+        return functional.normalize(encoded.float(), dim=-1)
 
 
 def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = True) -> TargetModel:
@@ -70,25 +89,32 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = 
             had, don't fit the architecture or carry code, and a missing device.
     """
     device = _device(spec.device)
-    number_format = _number_format(spec.precision, device)
+    number_format = choose_number_format(spec.precision, device)
     if number_format == "fp32":
         torch.backends.cudnn.allow_tf32 = False
     network, preprocess, tokenizer = _load(spec, table, device, number_format)
     network.eval()
     config: dict[str, Any] = network.visual.preprocess_cfg
     fingerprint = take_fingerprint(network, config, tokenizer)
+    # What is packed has no form without contents.
+    operations = count_operations(network)
     if packed and device.type == "cpu":
         speed_up(network)
+    try:
+        pixels = in_bytes(preprocess, fast=spec.precision == "fast")
+    except NotBytesError as error:
+        raise ModelError(f"{table}.architecture: {error}") from error
     return TargetModel(
         network=network,
-        preprocess=preprocess,
+        preprocess=pixels,
         tokenizer=tokenizer,
-        mean=torch.tensor(config["mean"]).view(3, 1, 1),
-        std=torch.tensor(config["std"]).view(3, 1, 1),
+        mean=torch.tensor(config["mean"], device=device).view(3, 1, 1),
+        std=torch.tensor(config["std"], device=device).view(3, 1, 1),
         logit_scale=network.logit_scale.exp().item(),
         device=device,
         number_format=number_format,
         fingerprint=fingerprint,
+        operations=operations,
     )
 
 
@@ -163,7 +189,7 @@ def device_identity(device: torch.device) -> str:
     return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
 
 
-def _number_format(precision: str, device: torch.device) -> NumberFormat:
+def choose_number_format(precision: str, device: torch.device) -> NumberFormat:
     """What `exact` and `fast` are on this device."""
     if precision == "exact":
         return "fp32"

@@ -58,12 +58,14 @@ class Reuse:
         self._taken = self._encoded = 0
         self._earlier: dict[tuple[str, int | None], tuple[Path, _Entry]] = {}
         self._digests: dict[str, str] = {}
+        self._paths: set[str] = set()
         self._by_content: dict[str, tuple[Path, Mapping[str, object]]] = {}
         self._why_not: str | None = None
         for other in earlier:
             described, entries = _read_index(other / INDEX)
             for entry in entries:
                 self._digests[json.dumps(entry["signature"])] = entry["content"]
+                self._paths.add(entry["signature"][0])
                 self._earlier[entry["key"], entry["cut"]] = other, entry
                 self._by_content[entry["content"]] = other, described
         begun, _ = _read_index(folder / INDEX)
@@ -92,8 +94,8 @@ class Reuse:
 
         `left` is how many of its entries may be read, if there is a limit.
         """
-        found = self._earlier.get((key.key, left)) or self._earlier.get((key.key, None))
-        if found is None or not _fits(found[1], left):
+        found = self._found(key, left)
+        if found is None:
             self._miss(key)
             return False
         other, entry = found
@@ -108,6 +110,13 @@ class Reuse:
             return False
         self._taken += 1
         return True
+
+    def entries(self, shard: Shard, spec: PoolSpec) -> int:
+        """How many entries of a shard would be taken over; a file that no run has read is not read for it."""
+        if str(shard.path) not in self._paths or (key := self.key(shard, spec)) is None:
+            return 0
+        found = self._found(key, spec.limit)
+        return 0 if found is None else int(found[1]["entries"])
 
     def remember(self, key: ShardKey, shard: Shard, left: int | None, entries: int, parts: int) -> None:
         """Tell later runs that this one has all entries of a shard, or the first `left`.
@@ -129,6 +138,11 @@ class Reuse:
             shards = self._taken + self._encoded
             return f"{self._taken} of {shards} tars had been encoded by an earlier run and are reused"
         return self._why_not
+
+    def _found(self, key: ShardKey, left: int | None) -> tuple[Path, _Entry] | None:
+        """Which run has a shard, or the first `left` of its entries, and what it says of it."""
+        found = self._earlier.get((key.key, left)) or self._earlier.get((key.key, None))
+        return found if found is not None and _fits(found[1], left) else None
 
     def _miss(self, key: ShardKey) -> None:
         self._encoded += 1
@@ -154,7 +168,7 @@ def encoding_of(
         "weights": model.fingerprint.weights,
         "preprocess": model.fingerprint.preprocess,
         "tokenizer": model.fingerprint.tokenizer,
-        "precision": model.number_format,
+        "precision": f"{spec.model.precision} ({model.number_format})",
         "reference": None
         if reference is None
         else [*asdict(reference.fingerprint).values(), reference.number_format],

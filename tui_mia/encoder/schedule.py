@@ -10,11 +10,13 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-from tui_mia.encoder.encode import encode_shard
+from tui_mia.encoder.encode import BatchLimit, encode_shard
+from tui_mia.encoder.meter import Meter
 from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.parts import finished_parts, part_files, samples_schema, write_part
 from tui_mia.encoder.reuse import Reuse
 from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
+from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec, PoolSpec
 
 # What an entry of a tar takes up, until one has been read.
@@ -22,7 +24,7 @@ BYTES_AN_ENTRY = 20_000
 # A tar of any size is encoded in parts that fit in memory; a shard of a table or folder is smaller than one.
 PART_ENTRIES = 16_384
 
-OnProgress: TypeAlias = Callable[[float, int, int, str], None]
+OnProgress: TypeAlias = Callable[[float, int, int, str, Pace], None]
 OnBatch: TypeAlias = Callable[[int, int, int], None]
 Tables: TypeAlias = tuple[pa.Table, pa.Table]
 
@@ -65,16 +67,19 @@ def encode_pools(
     on_progress: OnProgress,
     reference: TargetModel | None = None,
     reuse: Reuse | None = None,
+    limit: BatchLimit | None = None,
+    meter: Meter | None = None,
 ) -> None:
     """Encode all entries that are in no part in `folder` yet; parts that are there are kept as they are.
 
     But for those of an earlier version, which lack a column: they are encoded
     again. What `reuse` has of earlier runs is not. `on_progress` hears the fraction
-    of all work, samples and rejects so far, and the pool.
+    of all work, samples and rejects so far, the pool, and what `meter` says of the pace.
     """
     pool_specs = spec.pool_specs()
     works = {pool: _pool_work(pool, shards[pool], pool_specs[pool].limit) for pool in shards}
     on_progress = _never_back(on_progress)
+    limit, meter = limit or BatchLimit(), meter or Meter()
     view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
     columns = samples_schema(spec.views, 1, None if reference is None else 1).names
     for pool, work in works.items():
@@ -87,22 +92,25 @@ def encode_pools(
                 work.samples += samples
                 work.rejects += rejects
                 work.extent_done = before + position
-                _tell(on_progress, works, work.pool)
+                _tell(on_progress, works, work.pool, meter)
 
             def encode(items: Iterator[Pair | Reject], on_batch: OnBatch = on_batch) -> Tables:
-                return encode_shard(items, model, spec.views, view_seed, batch_size, on_batch, reference)
+                return encode_shard(
+                    items, model, spec.views, view_seed, batch_size, on_batch, reference, limit, meter
+                )
 
             left, read = work.left, work.samples + work.rejects
             # What an earlier attempt left of a shard may be of other content.
             begun = any(path.exists() for path in part_files(folder, pool, shard.index, 0))
-            key = reuse.key(shard, pool_specs[pool]) if reuse and left != 0 and not begun else None
-            if reuse and key:
-                reuse.take(key, shard, left)
-            parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode)
+            with meter.shard():
+                key = reuse.key(shard, pool_specs[pool]) if reuse and left != 0 and not begun else None
+                if reuse and key:
+                    reuse.take(key, shard, left)
+                parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode)
             if reuse and key:
                 reuse.remember(key, shard, left, work.samples + work.rejects - read, parts)
             work.extent_done = done_before + shard.extent
-        _tell(on_progress, works, pool)
+        _tell(on_progress, works, pool, meter)
 
 
 def _encode_rest(
@@ -141,17 +149,17 @@ def _never_back(on_progress: OnProgress) -> OnProgress:
     """How many entries a tar has is an estimate; when it grows, the bar waits."""
     furthest = 0.0
 
-    def forward(fraction: float, samples: int, rejects: int, pool: str) -> None:
+    def forward(fraction: float, samples: int, rejects: int, pool: str, pace: Pace) -> None:
         nonlocal furthest
         furthest = max(furthest, fraction)
-        on_progress(furthest, samples, rejects, pool)
+        on_progress(furthest, samples, rejects, pool, pace)
 
     return forward
 
 
-def _tell(on_progress: OnProgress, works: Mapping[PoolName, _PoolWork], pool: str) -> None:
+def _tell(on_progress: OnProgress, works: Mapping[PoolName, _PoolWork], pool: str, meter: Meter) -> None:
     total = sum(work.entries() for work in works.values())
     done = sum(work.entries() * work.fraction() for work in works.values())
     samples = sum(work.samples for work in works.values())
     rejects = sum(work.rejects for work in works.values())
-    on_progress(done / total if total else 1.0, samples, rejects, pool)
+    on_progress(done / total if total else 1.0, samples, rejects, pool, meter.pace(total - done))

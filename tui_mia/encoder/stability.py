@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from tui_mia.embedded import Block
 from tui_mia.encoder.encode import encode_shard
@@ -18,7 +19,9 @@ from tui_mia.encoder.schedule import PART_ENTRIES
 from tui_mia.pools import Pair, Shard, read_shard, sample_id
 from tui_mia.spec import PoolSpec
 
-SAMPLES = 128
+# One in so many, within these bounds: more would cost a small audit time that tells it nothing.
+ONE_IN = 32
+FEWEST_SAMPLES, SAMPLES = 16, 128
 # Of a large pool no more than the beginnings of this many shards are read again.
 SHARDS = 4
 FROM_THE_FRONT = 2048
@@ -47,7 +50,7 @@ def reencode(
     view_seed: int,
     batch_size: int,
 ) -> Reencoded:
-    """Encode up to 128 samples of a pool again from their sources; its parts lie in `folder`.
+    """Encode 16 to 128 samples of a pool again from their sources; its parts lie in `folder`.
 
     They are those with the lowest hashes of content near the front of up to four
     shards, spread over the pool. They are encoded in the order of their hashes,
@@ -58,9 +61,11 @@ def reencode(
     """
     encoded = [(shard, path) for shard in shards if (path := first_part(folder, shard.pool, shard.index))]
     chosen = [encoded[place] for place in _spread(len(encoded))]
+    total = sum(pq.read_metadata(path).num_rows for _, path in encoded)
+    size = min(max(total // ONE_IN, FEWEST_SAMPLES), SAMPLES)
     sought, pairs = 0, list[Pair]()
     for shard, path in chosen:
-        lowest = _lowest(path, SAMPLES // len(chosen))
+        lowest = _lowest(path, size // len(chosen))
         sought += len(lowest)
         pairs += _find(shard, spec, lowest)
     pairs.sort(key=lambda pair: sample_id(pair.image, pair.caption)[16:])

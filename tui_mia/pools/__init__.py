@@ -7,7 +7,7 @@ Images pass through as bytes: no decoder, no model and no database enters here.
 
 from tui_mia.pools.disjoint import Overlap, keep_apart
 from tui_mia.pools.found import PoolError
-from tui_mia.pools.pair import Pair, PoolName, Reject, Shard, sample_id
+from tui_mia.pools.pair import Pair, PoolName, Reject, Shard, image_digest, pair_id, sample_id
 from tui_mia.pools.plan import plan_shards
 from tui_mia.pools.read import read_shard
 
@@ -18,7 +18,9 @@ __all__ = [
     "PoolName",
     "Reject",
     "Shard",
+    "image_digest",
     "keep_apart",
+    "pair_id",
     "plan_shards",
     "read_shard",
     "sample_id",

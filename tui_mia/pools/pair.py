@@ -66,6 +66,14 @@ def sample_id(image: bytes, caption: str) -> str:
     The first 16 are 64 bits of SHA-256 over the image bytes, so that samples
     that share an image can be told; the last 16 are over image and caption.
     """
-    image_digest = hashlib.sha256(image)
-    pair_digest = hashlib.sha256(image_digest.digest() + caption.encode())
-    return image_digest.hexdigest()[:16] + pair_digest.hexdigest()[:16]
+    return pair_id(image_digest(image), caption)
+
+
+def image_digest(image: bytes) -> bytes:
+    """SHA-256 of the bytes of an image."""
+    return hashlib.sha256(image).digest()
+
+
+def pair_id(digest: bytes, caption: str) -> str:
+    """The `sample_id` of a pair whose image has this digest."""
+    return digest.hex()[:16] + hashlib.sha256(digest + caption.encode()).hexdigest()[:16]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_mia.pools import PoolName
+from tui_mia.preflight.after import estimate_after
 from tui_mia.preflight.counts import PoolCount, count_pools, of_pool
 from tui_mia.preflight.earlier import earlier_runs
 from tui_mia.preflight.finding import Finding
@@ -72,7 +73,7 @@ class Preflight:
             "batch_size": self.batch_size,
             "models": {table: asdict(cost) for table, cost in self.costs.models.items()},
             "work": asdict(self.work),
-            "time": self.time and asdict(self.time),
+            "time": self.time and {**asdict(self.time), "total_seconds": self.time.total_seconds},
             "memory": self.memory and asdict(self.memory),
             "disk_bytes": self.disk_bytes,
             "power": self.power and _power(self.power),
@@ -90,19 +91,20 @@ def check_audit(
     entries = QUICK_ENTRIES if quick else None
     device = device_of(spec)
     database = Path(spec.output.database)
-    known = earlier_runs(database, spec, device.kind, 1.0) is not None
-    with CostProgram(spec, device, time_it=not known) as program:
+    known = earlier_runs(database, spec, device.kind, 1.0)
+    with CostProgram(spec, device, time_encoding=known is None, time_after=True) as program:
         # torch is loaded while the files are read; but nothing is timed while another is at work.
         pools = read_pools(spec, entries, on_progress)
         on_progress(Progress("model", 0.99))
         costs = program.costs()
     counts = count_pools(pools)
     work = workload(spec, pools)
-    earlier = earlier_runs(database, spec, device.kind, reference_share(costs)) if known else None
-    time = estimate_time(spec, work, costs, device, earlier)
+    earlier = known and earlier_runs(database, spec, device.kind, reference_share(costs), work.pairs)
+    power = estimate_power(spec, counts)
+    after = estimate_after(spec, counts, 0 if power is None else power.positives + power.negatives, costs)
+    time = estimate_time(spec, work, costs, device, earlier, counts["candidates"].kept, after)
     memory = estimate_memory(spec, counts, costs, device)
     disk = estimate_disk(spec, pools, work, costs)
-    power = estimate_power(spec, counts)
     findings = (
         *(finding for name, pool in pools.items() for finding in of_pool(pool, counts[name])),
         *of_attacks(spec, counts),

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tui_mia.preflight.model import DeviceKind
-from tui_mia.runs import Launched, RunDirectory
+from tui_mia.runs import Launched, Note, RunDirectory
 from tui_mia.spec import AuditSpec
 from tui_mia.store import RunOverview, StoreError, list_runs
 
@@ -21,26 +21,43 @@ FEWEST_PAIRS = 50
 WAIT_SECONDS = 1.0
 # These take as long for one pair as for many.
 _CONSTANT = ("start", "plan", "load")
+# What follows the encoding has parts that don't grow with the pairs: a run of another size says little.
+_ABOUT_AS_MANY = 2.0
+# How the log of a run ends that took over parts of another: its time is not that of its pairs.
+_REUSED = "are reused"
 
 
 @dataclass(frozen=True)
 class EarlierRuns:
-    """Seconds of the encoding a pair and view, for the model alone, and of all that follows it, a sample.
+    """Seconds until the encoding, of it a pair and view for the model alone, and of what follows, a pair.
 
-    The median of `runs`.
+    The median of `runs`; `seconds_after` of those with the same attacks and about as
+    many pairs, None where there are none.
     """
 
     runs: int
+    seconds_until: float
     seconds_a_view: float
-    seconds_after: float
+    seconds_after: float | None
+
+
+@dataclass(frozen=True)
+class _Run:
+    views: int
+    pairs: int
+    alike_after: bool
+    until: float
+    a_view: float
+    after: float
 
 
 def earlier_runs(
-    database: Path, spec: AuditSpec, kind: DeviceKind, reference_share: float
+    database: Path, spec: AuditSpec, kind: DeviceKind, reference_share: float, pairs: int | None = None
 ) -> EarlierRuns | None:
     """What the runs of the database say; None where there is none like this one, or no database to be had.
 
-    `reference_share` is what encoding by the reference costs, the model's own being 1.
+    `reference_share` is what encoding by the reference costs, the model's own being 1; `pairs` is
+    how many the audit has, None while that is not known.
     """
     if not database.is_file():
         return None
@@ -48,16 +65,25 @@ def earlier_runs(
         overviews = list_runs(database, WAIT_SECONDS)
     except StoreError:  # in use, of another version: the check goes on without it
         return None
-    rates = [rate for overview in overviews for rate in _rate(overview, spec, kind, reference_share)]
-    if not rates:
+    runs = [run for overview in overviews for run in _run(overview, spec, kind, reference_share)]
+    # Decoding and captions are no part of a view.
+    runs = [run for run in runs if run.views == spec.views] or runs
+    if not runs:
         return None
-    encode, after = zip(*rates, strict=True)
-    return EarlierRuns(len(rates), statistics.median(encode), statistics.median(after))
+    after = [
+        run.after
+        for run in runs
+        if run.alike_after and (pairs is None or 1 / _ABOUT_AS_MANY <= pairs / run.pairs <= _ABOUT_AS_MANY)
+    ]
+    return EarlierRuns(
+        len(runs),
+        statistics.median(run.until for run in runs),
+        statistics.median(run.a_view for run in runs),
+        statistics.median(after) if after else None,
+    )
 
 
-def _rate(
-    overview: RunOverview, spec: AuditSpec, kind: DeviceKind, reference_share: float
-) -> Iterator[tuple[float, float]]:
+def _run(overview: RunOverview, spec: AuditSpec, kind: DeviceKind, reference_share: float) -> Iterator[_Run]:
     run, pairs = overview.run, sum(overview.samples.values())
     seconds = run.seconds.get("encode")
     if run.status != "done" or not seconds or pairs < FEWEST_PAIRS or run.spec is None:
@@ -71,18 +97,26 @@ def _rate(
     other_reference = then.reference is not None and (
         spec.reference is None or then.reference.architecture != spec.reference.architecture
     )
-    if then.model.precision != spec.model.precision or other_reference or _was_resumed(run.run_directory):
+    if then.model.precision != spec.model.precision or other_reference or _not_whole(run.run_directory):
         return
     models = 1 + (reference_share if then.reference is not None else 0.0)
     after = sum(took for phase, took in run.seconds.items() if phase not in (*_CONSTANT, "encode"))
-    yield seconds / (pairs * (1 + then.views) * models), after / pairs
+    yield _Run(
+        views=then.views,
+        pairs=pairs,
+        alike_after=then.attacks == spec.attacks and (then.reference is None) == (spec.reference is None),
+        until=sum(run.seconds.get(phase, 0.0) for phase in _CONSTANT),
+        a_view=seconds / (pairs * (1 + then.views) * models),
+        after=after / pairs,
+    )
 
 
-def _was_resumed(run_directory: str | None) -> bool:
-    """Whether the time is that of a last attempt only, which found some parts done."""
+def _not_whole(run_directory: str | None) -> bool:
+    """Whether the time is of some of its parts only: others were there, from an attempt or a run before."""
     if run_directory is None:
         return False
     with contextlib.suppress(OSError):
         events = RunDirectory(Path(run_directory)).events()
-        return sum(isinstance(event, Launched) for event in events) > 1
+        resumed = sum(isinstance(event, Launched) for event in events) > 1
+        return resumed or any(isinstance(event, Note) and event.message.endswith(_REUSED) for event in events)
     return False

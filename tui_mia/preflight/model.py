@@ -13,6 +13,7 @@ from subprocess import PIPE
 from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeAlias
 
+from tui_mia.costs import AfterCost, ModelCost
 from tui_mia.preflight.finding import Finding
 from tui_mia.preflight.limits import BATCH_SIZE
 from tui_mia.runs.devices import visible_gpus
@@ -20,7 +21,7 @@ from tui_mia.runs.gpu import Gpu, gpus
 from tui_mia.spec import AuditSpec, dump_spec
 
 DeviceKind: TypeAlias = Literal["cpu", "cuda"]
-SECONDS_TIMED = 5.0
+SECONDS_TIMED = 8.0
 LONGEST_SECONDS = 300.0
 
 
@@ -34,28 +35,13 @@ class Device:
 
 
 @dataclass(frozen=True)
-class ModelCost:
-    """What is known of a model: see `tui_mia.model_cost`, which says it."""
-
-    problem: str | None = None
-    unknown: str | None = None
-    loaded: bool = False
-    parameters: int | None = None
-    image_flops: int | None = None
-    caption_flops: int | None = None
-    activation_bytes: int | None = None
-    dimension: int | None = None
-    image_size: int | None = None
-    context_length: int | None = None
-
-
-@dataclass(frozen=True)
 class Costs:
     """What the models cost, and what this machine's CPU was timed at, in seconds a pair.
 
     `encode_seconds_a_pair` is of all that the audit does to a pair, with every
-    view and model; `decode_seconds_a_pair` of what a CPU does for a GPU. `failed` says
-    why nothing is known.
+    view and model; `decode_seconds_a_pair` of what a CPU does for a GPU. `start_seconds`
+    is of the imports, `load_seconds` of loading the models. `entries_encoded` are those that
+    an earlier run has encoded. `failed` says why nothing is known.
     """
 
     models: Mapping[str, ModelCost] = field(default_factory=dict)
@@ -64,6 +50,10 @@ class Costs:
     encode_seconds_a_pair: float | None = None
     decode_seconds_a_pair: float | None = None
     pairs_timed: int = 0
+    start_seconds: float = 0.0
+    load_seconds: float = 0.0
+    entries_encoded: int = 0
+    after: AfterCost | None = None
     failed: str | None = None
 
 
@@ -88,9 +78,10 @@ def batch_size(spec: AuditSpec, device: Device) -> int:
 class CostProgram:
     """The program that asks: it gets ready at once, and is gone when the block is left."""
 
-    def __init__(self, spec: AuditSpec, device: Device, *, time_it: bool) -> None:
-        seconds = SECONDS_TIMED if time_it else 0.0
-        arguments = [str(batch_size(spec, device)), str(seconds), device.kind]
+    def __init__(self, spec: AuditSpec, device: Device, *, time_encoding: bool, time_after: bool) -> None:
+        seconds = SECONDS_TIMED if time_encoding else 0.0
+        gpu = device.gpu.name if device.gpu is not None else ""
+        arguments = [str(batch_size(spec, device)), str(seconds), device.kind, str(int(time_after)), gpu]
         # Not in the current folder: a torch.py there is not torch.
         command = [sys.executable, "-P", "-m", "tui_mia.model_cost", *arguments]
         environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
@@ -129,7 +120,8 @@ def _parsed(printed: bytes) -> Costs:
     try:
         document: dict[str, Any] = json.loads(last)
         models = {table: ModelCost(**cost) for table, cost in document.pop("models").items()}
-        return Costs(models=models, **document)
+        after = document.pop("after", None)
+        return Costs(models=models, after=after and AfterCost(**after), **document)
     except (ValueError, TypeError, KeyError):
         return Costs(failed="its answer can't be read")
 

@@ -10,27 +10,41 @@ from typing import Literal, TypeAlias
 
 import psutil
 
+from tui_mia.costs import ModelCost
+from tui_mia.doctor import measured_flops
 from tui_mia.pools import PoolName
 from tui_mia.preflight.counts import PoolCount
 from tui_mia.preflight.earlier import EarlierRuns
 from tui_mia.preflight.finding import Finding, Level
-from tui_mia.preflight.limits import BANK_SIZE, BLOCK, LARGEST_CLASS
-from tui_mia.preflight.model import Costs, Device, ModelCost, batch_size, flops
+from tui_mia.preflight.limits import (
+    BANK_SIZE,
+    BLOCK,
+    FEWEST_REPEATED,
+    LARGEST_CLASS,
+    MOST_REPEATED,
+    REPEATED_ONE_IN,
+    SCORES,
+)
+from tui_mia.preflight.model import Costs, Device, batch_size, flops
 from tui_mia.preflight.reading import PoolRead, SourceRead
 from tui_mia.spec import AuditSpec
 
-Source: TypeAlias = Literal["earlier runs", "measured", "assumed"]
+Source: TypeAlias = Literal["earlier runs", "measured", "doctor", "assumed"]
 
 # What a GPU is assumed to do where nothing is known of it, by precision.
 ASSUMED_FLOPS = {"exact": 10e12, "fast": 50e12}
+# What a GPU is assumed to reach of its own rate of large products with a small model, such as ViT-B-32.
+EXPECTED_SHARE = 0.45
+# Until a GPU can be used; assumed.
+CUDA_SECONDS = 4.0
+# Of what the worker takes for its imports, the front end takes so much, at both ends of a run.
+FRONT_END_SHARE = 0.25
 # torch, open_clip and what they load, before any model.
 WORKER_BYTES = 1100 * 2**20
 # An id, a key, a place in each table: per sample in memory, beside its numbers.
 SAMPLE_BYTES = 400
 # The tables of the run directory, and their copy in the database, a score and sample.
 SCORE_BYTES = 60
-# How many scores there are of each sample, with those that the checks add.
-_SCORES = {"csa": 1, "aea": 3, "wsa": 2, "loss": 1}
 _GB = 2**30
 
 
@@ -45,12 +59,26 @@ class Workload:
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds of encoding, where that is from, and seconds of all that follows, where they are known."""
+    """Seconds until the encoding, of it, and of all that follows, None where that is not known.
 
+    `source` says where the encoding's are from, `runs` of how many earlier runs, and
+    `rest_is_earlier` whether what follows is from those too. `reused` are the entries that an
+    earlier run has encoded. `gpu_flops` is the rate that a GPU is expected to reach.
+    """
+
+    start_seconds: float
     encode_seconds: float
     source: Source
     rest_seconds: float | None = None
     runs: int = 0
+    rest_is_earlier: bool = False
+    reused: int = 0
+    gpu_flops: float | None = None
+
+    @property
+    def total_seconds(self) -> float:
+        """Of the whole run, as far as it is known."""
+        return self.start_seconds + self.encode_seconds + (self.rest_seconds or 0.0)
 
 
 @dataclass(frozen=True)
@@ -93,22 +121,64 @@ def reference_share(costs: Costs) -> float:
 
 
 def estimate_time(
-    spec: AuditSpec, work: Workload, costs: Costs, device: Device, earlier: EarlierRuns | None
+    spec: AuditSpec,
+    work: Workload,
+    costs: Costs,
+    device: Device,
+    earlier: EarlierRuns | None,
+    candidates: int,
+    after: float | None,
 ) -> TimeEstimate | None:
-    """From earlier runs where there are any, else from what was timed, else from an assumption."""
+    """From earlier runs where there are any, else from what was timed, else from an assumption.
+
+    `candidates` are those that stay; `after` are the seconds of attacks and evidence, as
+    they were timed in miniature.
+    """
+    until = costs.load_seconds + costs.start_seconds + (CUDA_SECONDS if device.kind == "cuda" else 0.0)
+    found = _encoding(spec, work, costs, device, earlier)
+    if found is None:
+        return None
+    encode, source, gpu_flops = found
+    repeated = min(max(candidates // REPEATED_ONE_IN, FEWEST_REPEATED), MOST_REPEATED, candidates)
+    rest = None if after is None else after + encode * repeated / max(work.pairs, 1)
+    if earlier is not None:
+        until = earlier.seconds_until
+        if earlier.seconds_after is not None:
+            rest = earlier.seconds_after * work.pairs
+    return TimeEstimate(
+        start_seconds=until + FRONT_END_SHARE * costs.start_seconds,
+        encode_seconds=encode * (1 - min(costs.entries_encoded / max(work.pairs, 1), 1.0)),
+        source=source,
+        rest_seconds=rest,
+        runs=earlier.runs if earlier is not None else 0,
+        rest_is_earlier=earlier is not None and earlier.seconds_after is not None,
+        reused=costs.entries_encoded,
+        gpu_flops=gpu_flops,
+    )
+
+
+def _encoding(
+    spec: AuditSpec, work: Workload, costs: Costs, device: Device, earlier: EarlierRuns | None
+) -> tuple[float, Source, float | None] | None:
+    """Seconds of all encoding, were nothing reused; where they are from; and the rate expected of a GPU."""
     if earlier is not None:
         models = 1 + (reference_share(costs) if spec.reference is not None else 0.0)
-        seconds = earlier.seconds_a_view * work.pairs * (1 + spec.views) * models
-        return TimeEstimate(seconds, "earlier runs", earlier.seconds_after * work.pairs, earlier.runs)
+        return earlier.seconds_a_view * work.pairs * (1 + spec.views) * models, "earlier runs", None
     if device.kind == "cpu":
         a_pair = costs.encode_seconds_a_pair
-        return None if a_pair is None else TimeEstimate(a_pair * work.pairs, "measured")
+        return None if a_pair is None else (a_pair * work.pairs, "measured", None)
     total = total_flops(work, costs)
     if total is None:
         return None
     # The slower of the two: images are decoded while the GPU works.
     decoding = (costs.decode_seconds_a_pair or 0.0) * work.pairs
-    return TimeEstimate(max(total / ASSUMED_FLOPS[spec.model.precision], decoding), "assumed")
+    number_format = "fp16" if spec.model.precision == "fast" else "fp32"
+    measured = measured_flops(device.gpu.name, number_format) if device.gpu is not None else None
+    if measured is None:
+        rate = ASSUMED_FLOPS[spec.model.precision]
+        return max(total / rate, decoding), "assumed", rate
+    rate = measured * EXPECTED_SHARE
+    return max(total / rate, decoding), "doctor", rate
 
 
 def of_time(
@@ -125,25 +195,46 @@ def of_time(
         f"{work.pairs:,} pairs: {work.images:,} images ({views}) and {work.captions:,} captions to encode"
         f" {models}{operations}.",
     )
+    if costs.entries_encoded:
+        reused = f"{costs.entries_encoded:,} pairs have been encoded by an earlier run and are taken over"
+        yield Finding("time", "ok", f"{reused}: they cost nothing.")
     if estimate is None:
         yield Finding("time", "warning", "how long that takes can't be said here.")
         return
-    seconds = estimate.encode_seconds
+    parts = f"{duration(estimate.start_seconds)} to start, {duration(estimate.encode_seconds)} of encoding"
+    rest = estimate.rest_seconds
+    if rest is None:
+        words = f"about {parts}; attacks and evidence come on top"
+    else:
+        whole = duration(estimate.total_seconds)
+        words = f"about {whole} in all: {parts}, {duration(rest)} of attacks and evidence"
+    yield Finding("time", "ok", f"{words}. {_where_from(costs, estimate)}")
+
+
+def _where_from(costs: Costs, estimate: TimeEstimate) -> str:
+    decoding = costs.decode_seconds_a_pair
+    rate = flops(estimate.gpu_flops or 0.0)
+    decodes = f"; this CPU decodes {1 / decoding:,.0f} images a second" if decoding else ""
     match estimate.source:
         case "earlier runs":
-            rest = estimate.rest_seconds or 0.0
             of = "an earlier run" if estimate.runs == 1 else f"{estimate.runs} earlier runs"
-            words = f"about {duration(seconds)} of encoding and {duration(rest)} of attacks and evidence"
-            yield Finding("time", "ok", f"{words}, going by {of} of this architecture on such a device.")
+            timed = (
+                "" if estimate.rest_is_earlier else ", but for what follows the encoding, timed in miniature"
+            )
+            return f"That is going by {of} of this architecture on such a device{timed}."
         case "measured":
-            words = f"about {duration(seconds)} of encoding, timed with {costs.pairs_timed} pairs on this CPU"
-            yield Finding("time", "ok", f"{words}; attacks and evidence come on top.")
+            follows = ", and what follows the encoding in miniature" if costs.after is not None else ""
+            return f"Timed with {costs.pairs_timed} pairs on this CPU{follows}."
+        case "doctor":
+            return (
+                f"That is if the GPU does {rate} a second, {EXPECTED_SHARE:.0%} of what"
+                f" tui-mia doctor measured on it; the share is an assumption{decodes}."
+            )
         case "assumed":
-            speed = flops(ASSUMED_FLOPS[spec.model.precision])
-            words = f"about {duration(seconds)} of encoding if the GPU does {speed} a second"
-            decoding = costs.decode_seconds_a_pair
-            slower = f", and this CPU decodes {1 / decoding:,.0f} images a second" if decoding else ""
-            yield Finding("time", "ok", f"{words}, which is an assumption{slower}.")
+            return (
+                f"That is if the GPU does {rate} a second, which is an assumption; run"
+                f" tui-mia doctor for a measured figure{decodes}."
+            )
 
 
 def estimate_memory(
@@ -210,7 +301,7 @@ def estimate_disk(
     views = 1 + spec.views
     embeddings = sum(4 * (2 * (cost.dimension or 0) + views) for cost in models)
     text = sum(pool.scale * sum(source.text_bytes for source in pool.sources) for pool in pools.values())
-    scores = sum(_SCORES.get(name, 1) for name in spec.attacks.requested()) * (1 + len(models))
+    scores = sum(SCORES.get(name, 1) for name in spec.attacks.requested()) * (1 + len(models))
     # Cosines and scores are once in the tables and once in the database.
     a_sample = embeddings + 4 * costs.appearance_numbers + 2 * (SCORE_BYTES * scores + 8 * views + 100)
     return round(work.pairs * a_sample + 3 * text)

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 Status: TypeAlias = Literal["done", "failed", "cancelled"]
+# What encoding spends its time on.
+Stage: TypeAlias = Literal["decoding", "views", "model"]
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,12 @@ class ReferenceLoaded:
 class Progress:
     """How far a phase is: the same data for every display.
 
-    `fraction` is of the phase, 0 to 1; `samples`, `rejects` and `per_second`
-    are of the phase so far. Memory is in bytes, of the worker and of its GPU.
+    `fraction` is of the phase, 0 to 1; `samples` and `rejects` are of the phase
+    so far, what an earlier attempt or run had done included; rates are of what this
+    attempt does. Memory is in bytes, of the worker and of its GPU. Of encoding
+    alone are views (images that go through a model) and encodings (these and
+    captions) a second, the share of the machine's measured peak that the models make
+    use of, 0 to 1, and the stage that the others wait for.
     """
 
     phase: str
@@ -79,6 +85,10 @@ class Progress:
     device: str | None = None
     memory_bytes: int | None = None
     device_memory_bytes: int | None = None
+    views_per_second: float | None = None
+    encodings_per_second: float | None = None
+    share_of_peak: float | None = None
+    bottleneck: Stage | None = None
     time: float = field(default_factory=time.time)
 
 

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 def replace_with_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file whole or not at all, also through a power cut."""
     temporary = path.with_name(path.name + ".tmp")
+    # Lists are of floats of a model: nothing compresses them, and the attempt costs more than reading them.
+    plain = [field.name for field in table.schema if not pa.types.is_fixed_size_list(field.type)]
     with temporary.open("wb") as file:
-        pq.write_table(table, file, compression="zstd", compression_level=1)
+        pq.write_table(table, file, compression=dict.fromkeys(plain, "zstd"), use_dictionary=plain)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

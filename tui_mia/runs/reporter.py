@@ -6,14 +6,26 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 
 import psutil
 
 from tui_mia.runs.directory import RunDirectory
-from tui_mia.runs.events import Event, Progress
+from tui_mia.runs.events import Event, Progress, Stage
 
 SECONDS_BETWEEN_EVENTS = 0.5
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a phase goes, named and meant as in `Progress`; None for what is not known."""
+
+    per_second: float | None = None
+    eta_seconds: float | None = None
+    views_per_second: float | None = None
+    encodings_per_second: float | None = None
+    share_of_peak: float | None = None
+    bottleneck: Stage | None = None
 
 
 class Reporter:
@@ -44,21 +56,37 @@ class Reporter:
             if self._untold is not None:
                 self._tell_progress(self._untold)
 
-    def progress(self, fraction: float, samples: int = 0, rejects: int = 0, pool: str | None = None) -> None:
-        """Say how far the phase is: at its start and end, and in between a few times a second at most."""
-        elapsed = time.monotonic() - self._phase_began
+    def progress(
+        self,
+        fraction: float,
+        samples: int = 0,
+        rejects: int = 0,
+        pool: str | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        """Say how far the phase is: at its start and end, and in between a few times a second at most.
+
+        Without a `pace` all of it is taken for the work of this attempt.
+        """
+        pace = pace or self._pace(fraction, samples)
         self._untold = Progress(
             phase=self._phase,
             fraction=round(min(fraction, 1.0), 4),
             samples=samples,
             rejects=rejects,
-            per_second=round(samples / elapsed, 2) if samples and elapsed > 0 else None,
-            eta_seconds=round(elapsed * (1 - fraction) / fraction, 1) if 0 < fraction < 1 else None,
             pool=pool,
             device=self.device,
+            **asdict(pace),
         )
         if time.monotonic() - self._told_at >= SECONDS_BETWEEN_EVENTS:
             self._tell_progress(self._untold)
+
+    def _pace(self, fraction: float, samples: int) -> Pace:
+        elapsed = time.monotonic() - self._phase_began
+        return Pace(
+            per_second=round(samples / elapsed, 2) if samples and elapsed > 0 else None,
+            eta_seconds=round(elapsed * (1 - fraction) / fraction, 1) if 0 < fraction < 1 else None,
+        )
 
     def _tell_progress(self, progress: Progress) -> None:
         self._untold, self._told_at = None, time.monotonic()

@@ -87,6 +87,20 @@ def test_a_run_that_goes_on_shows_how_far_it_is_and_what_it_takes() -> None:
     )
 
 
+def test_a_run_that_encodes_shows_how_fast_and_what_it_waits_for() -> None:
+    encoding = replace(
+        Progress("encode", 0.25, 1_200_000, 3, 20.0, 180.0, "general", "cpu", 2**31, time=NOW),
+        views_per_second=120.0,
+        encodings_per_second=144.5,
+        share_of_peak=0.625,
+        bottleneck="views",
+    )
+    lines = shown(a_run("running", ENCODING.after(encoding))).splitlines()
+    assert lines[5] == "        1,200,000 at 20/s, 3 rejected, 3m00s left, in general"
+    assert lines[6] == "speed   views-bound, 62% of peak, 120 views/s, 144 encodings/s"
+    assert lines[-1] == "memory  2.0 GB"
+
+
 def test_below_a_run_that_goes_on_is_the_end_of_its_log() -> None:
     state = ENCODING.after(Note("waiting for cpu: another run is using it", "warning", time=NOW))
     text = shown(a_run("running", state), RunFacts("run-7", log=[f"line {n}" for n in range(20)]))

@@ -16,7 +16,7 @@ from rich.text import Text
 from tui_mia.board import BoardRun
 from tui_mia.clean import printable
 from tui_mia.display.results import error_parts, summary_parts, verdict_parts
-from tui_mia.display.words import duration, progress_figures, short_model
+from tui_mia.display.words import amount_figures, duration, short_model, speed_figures
 from tui_mia.runs import Phase, Progress
 from tui_mia.runs.gpu import Gpu
 from tui_mia.store import RunSummary
@@ -132,11 +132,13 @@ def _progress_parts(progress: Progress) -> Iterator[Part]:
     grid.add_column(justify="right", width=4)
     grid.add_row(_text(progress.phase), _Bar(progress.fraction), Text(f"{progress.fraction:.0%}"))
     yield grid
-    figures = [words for words in progress_figures(progress) if not words.endswith("GB")]
+    figures = amount_figures(progress)
     if progress.pool:
         figures.append(f"in {progress.pool}")
     if figures:
         yield line("", ", ".join(figures))
+    if speed := speed_figures(progress):
+        yield line("speed", ", ".join(speed))
 
 
 class _Bar:
