@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from tui_mia.encoder import ModelError, TargetModel, load_target
+from tui_mia.encoder import ModelError, TargetModel, load_target, model
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.model import device_identity
 from tui_mia.pools import Pair
@@ -246,6 +246,20 @@ def test_fast_gives_nearly_the_same_embeddings(
     for ours, exact in zip(embedded(fast, make_pairs(5)), embedded(clip, make_pairs(5)), strict=True):
         assert ours.dtype == exact.dtype
         assert ((ours * exact).sum(axis=1) > 0.995).all()
+
+
+@pytest.mark.parametrize(("family", "number_format"), [("clip", "bf16"), ("siglip", "fp32")])
+def test_what_open_clip_can_not_make_smaller_stays_fp32(
+    family: str, number_format: str, make_model: Callable[..., ModelSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "choose_number_format", lambda precision, device: "bf16")
+    spec = make_model(family)
+    fast = load_target(spec.model_copy(update={"precision": "fast"}))
+    assert fast.number_format == number_format
+    caption = ["a caption"]
+    torch.testing.assert_close(
+        fast.encode_texts(caption), load_target(spec).encode_texts(caption), atol=0.02, rtol=0
+    )
 
 
 def test_the_fingerprint_is_the_same_at_every_load(clip_spec: ModelSpec, clip: TargetModel) -> None:

@@ -90,9 +90,9 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = 
     """
     device = _device(spec.device)
     number_format = choose_number_format(spec.precision, device)
+    network, preprocess, tokenizer, number_format = _load(spec, table, device, number_format)
     if number_format == "fp32":
         torch.backends.cudnn.allow_tf32 = False
-    network, preprocess, tokenizer = _load(spec, table, device, number_format)
     network.eval()
     config: dict[str, Any] = network.visual.preprocess_cfg
     fingerprint = take_fingerprint(network, config, tokenizer)
@@ -120,16 +120,27 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = 
 
 def _load(
     spec: ModelSpec, table: ModelTable, device: torch.device, number_format: NumberFormat
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, Any, Any, NumberFormat]:
     place = "" if table == "model" else f"[{table}]"
     named = " ".join(filter(None, [place, spec.architecture, spec.pretrained]))
     if ":" not in spec.architecture:
         check_names(spec, table)
-    try:
-        network, preprocess = open_clip.create_model_from_pretrained(
+
+    def create() -> Any:
+        return open_clip.create_model_from_pretrained(
             spec.architecture, spec.pretrained, precision=number_format, device=device, weights_only=True
         )
-        return network, preprocess, open_clip.get_tokenizer(spec.architecture)
+
+    try:
+        try:
+            network, preprocess = create()
+        except AttributeError:
+            # open_clip has no way to make a text projection with a bias fp16 or bf16 (3.3).
+            if number_format == "fp32":
+                raise
+            number_format = "fp32"
+            network, preprocess = create()
+        return network, preprocess, open_clip.get_tokenizer(spec.architecture), number_format
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
