@@ -114,7 +114,7 @@ def _exact(spec: ModelSpec) -> ModelSpec:
 def _model(spec: ModelSpec, table: ModelTable) -> TargetModel:
     """The model with its weights where they are in a file; else of the same shape, with weights of chance."""
     if _is_here(spec):
-        return load_target(spec, table, packed=False)
+        return load_target(spec, table, as_it_is=True)
     if ":" not in spec.architecture:
         check_names(spec, table)
     network, tokenizer = _untrained(spec.architecture)

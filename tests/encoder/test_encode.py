@@ -16,6 +16,7 @@ from torch import Tensor
 from tui_mia.encoder import TargetModel
 from tui_mia.encoder.appearance import appearance
 from tui_mia.encoder.encode import encode_shard
+from tui_mia.encoder.fast_paths import encode_texts
 from tui_mia.pools import Pair, Reject, sample_id
 
 
@@ -56,8 +57,7 @@ class _Counting:
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         self.captions.append(len(tokens))
-        result: Tensor = self.network.encode_text(tokens)  # type: ignore[operator]
-        return result
+        return encode_texts(self.network, tokens)
 
     def encode_image(self, images: Tensor) -> Tensor:
         self.images.append(len(images))

@@ -9,12 +9,13 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from torch import Tensor
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.encoder.conftest import TEXT
+from tests.encoder.conftest import IMAGE, TEXT
 from tui_mia.encoder import fast_paths, load_target
-from tui_mia.encoder.fast_paths import PackedLinear, encode_texts, packing_pays, speed_up
+from tui_mia.encoder.fast_paths import LastBlock, PackedLinear, encode_texts, packing_pays, speed_up
 from tui_mia.spec import ModelSpec
 
 MakeModel = Callable[..., ModelSpec]
@@ -34,10 +35,20 @@ def apart(first: Tensor, second: Tensor) -> float:
     return float((1 - functional.cosine_similarity(first.double(), second.double())).abs().max())
 
 
+def last_blocks(network: nn.Module) -> int:
+    """How many towers end with a block for one token."""
+    return sum(isinstance(module, LastBlock) for module in network.modules())
+
+
 @pytest.fixture
 def packing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packs whether it pays on this CPU or not."""
     monkeypatch.setattr(fast_paths, "packing_pays", lambda dtype: True)
+
+
+@pytest.fixture
+def no_packing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_paths, "packing_pays", lambda dtype: False)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +68,9 @@ def test_captions_end_where_they_end_and_mean_the_same(make_model: MakeModel, te
     whole = network.encode_text(tokens)
     transformer = network.transformer if "custom_text" not in text else network.text.transformer
     lengths: list[int] = []
-    transformer.register_forward_pre_hook(lambda module, inputs: lengths.append(inputs[0].shape[1]))
+    transformer.resblocks[0].register_forward_pre_hook(
+        lambda module, inputs: lengths.append(inputs[0].shape[1])
+    )
     assert apart(encode_texts(network, tokens), whole) < 1e-6
     assert sorted(lengths) == [8, 16]
     assert apart(encode_texts(network, tokens[:1]), whole[:1]) < 1e-6
@@ -87,7 +100,6 @@ def test_packed_layers_give_the_same_embeddings(make_model: MakeModel, family: s
     images = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     tokens = open_clip.get_tokenizer(spec.architecture)(CAPTIONS)
     assert apart(packed.encode_image(images), plain.encode_image(images)) < 1e-6
-    assert apart(packed.encode_text(tokens), plain.encode_text(tokens)) < 1e-6
     assert apart(encode_texts(packed, tokens), plain.encode_text(tokens)) < 1e-6
 
 
@@ -104,6 +116,60 @@ def test_packed_layers_know_both_activations_and_formats(
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     images = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1)).to(dtype)
     assert apart(packed.encode_image(images), plain.encode_image(images)) < tolerance
+
+
+TWO_LAYERS = {"layers": 2, "ls_init_value": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "towers"),
+    [
+        ("clip", {"vision_cfg": IMAGE | TWO_LAYERS, "text_cfg": TEXT | TWO_LAYERS}, 2),
+        ("clip", {"custom_text": True}, 2),
+        ("clip", {"vision_cfg": IMAGE | {"pool_type": "avg"}}, 1),
+        ("siglip", {}, 0),
+        ("coca", {}, 0),
+        ("resnet", {}, 1),
+    ],
+    ids=["clip", "custom text", "mean of tokens", "siglip", "coca", "resnet"],
+)
+@pytest.mark.usefixtures("no_packing")
+@torch.inference_mode()
+def test_the_last_block_runs_for_the_one_token_that_is_looked_at(
+    make_model: MakeModel, family: str, config: dict[str, Any], towers: int
+) -> None:
+    spec = make_model(family, **config)
+    plain = network_of(spec)
+    fast = deepcopy(plain)
+    speed_up(fast)
+    assert last_blocks(fast) == towers
+    images = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    tokens = open_clip.get_tokenizer(spec.architecture)(CAPTIONS)
+    assert apart(fast.encode_image(images), plain.encode_image(images)) < 1e-6
+    assert apart(encode_texts(fast, tokens), plain.encode_text(tokens)) < 1e-6
+
+
+@pytest.mark.usefixtures("no_packing")
+@torch.inference_mode()
+def test_a_block_that_open_clip_has_changed_is_left_as_it_is(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice(block: ResidualAttentionBlock, inputs: Tensor, **rest: Any) -> Tensor:
+        return 2 * forward(block, inputs, **rest)
+
+    forward = ResidualAttentionBlock.forward
+    monkeypatch.setattr(ResidualAttentionBlock, "forward", twice)
+    network = network_of(make_model())
+    speed_up(network)
+    assert last_blocks(network) == 0
+
+
+@torch.inference_mode()
+def test_a_causal_tower_that_is_not_told_where_captions_end_is_an_error(make_model: MakeModel) -> None:
+    network = network_of(make_model())
+    speed_up(network)
+    with pytest.raises(ValueError, match="where captions end"):
+        network.encode_text(open_clip.get_tokenizer("ViT-B-32")(CAPTIONS)[:, :16])
 
 
 @pytest.mark.usefixtures("packing")
@@ -127,7 +193,7 @@ def test_a_torch_without_the_operators_is_no_error(
     assert not packing_pays(torch.float32)
     network = network_of(make_model())
     assert not speed_up(network)
-    assert network.state_dict().keys() == network_of(make_model()).state_dict().keys()
+    assert not any(isinstance(module, PackedLinear) for module in network.modules())
 
 
 @torch.inference_mode()

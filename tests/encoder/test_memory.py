@@ -13,6 +13,7 @@ from torch import Tensor
 from tui_mia.encoder import TargetModel
 from tui_mia.encoder.encode import BatchLimit, encode_shard
 from tui_mia.encoder.encoded_pool import block_of
+from tui_mia.encoder.fast_paths import encode_texts
 from tui_mia.encoder.model import ModelError
 from tui_mia.pools import Pair
 
@@ -39,8 +40,7 @@ class SmallDevice:
         return result
 
     def encode_text(self, tokens: Tensor) -> Tensor:
-        result: Tensor = self.network.encode_text(tokens)  # type: ignore[operator]
-        return result
+        return encode_texts(self.network, tokens)
 
 
 def on(device: SmallDevice, model: TargetModel) -> TargetModel:

@@ -63,7 +63,7 @@ def test_captions_are_said_to_run_for_the_tokens_that_they_run_for(
 
     network = model.network
     transformer = network.transformer if family == "clip" else network.text.transformer  # type: ignore[union-attr]
-    transformer.register_forward_pre_hook(count)  # type: ignore[union-attr]
+    transformer.resblocks[0].register_forward_pre_hook(count)  # type: ignore[union-attr]
     model.encode_tokens(tokens)
     assert tokens_run(network, tokens) == sum(ran)
 

@@ -5,7 +5,8 @@ from the fastest that torch ships: oneDNN with weights laid out beforehand does
 fp32 about twice as fast on AMD. Its operators are private to torch, so they are
 used only where a probe finds them there, right and not slower. A causal text tower
 never looks beyond a caption's end, but open_clip runs it over the whole context;
-here it runs to the end of the longest caption of its kind.
+here it runs to the end of the longest caption of its kind. And where an embedding
+is made of a single token, the last block of a tower need not be run for the others.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.transformer import ResidualAttentionBlock, TextTransformer
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -73,25 +74,73 @@ class PackedAttention(nn.Module):
         return self.out(seen.transpose(1, 2).reshape(samples, length, width)), None
 
 
-def speed_up(network: nn.Module) -> bool:
-    """Pack the linear layers of open_clip's own transformers on a CPU, unless that is slower.
+class LastBlock(nn.Module):
+    """A transformer's last block, for the one token of a sample that becomes its embedding.
 
-    Says whether it did. The network gives the same embeddings but for rounding, and its state_dict is
-    no longer that of the checkpoint: take its fingerprint before.
+    `layer` makes a linear layer of a weight and a bias.
     """
-    blocks = [
-        block
-        for block in network.modules()
-        if isinstance(block, ResidualAttentionBlock)
-        and type(block.attn) is nn.MultiheadAttention
-        and block.attn.batch_first
-        and block.attn.in_proj_weight is not None
-    ]
-    if not blocks or not packing_pays(blocks[0].get_weight_dtype()):
-        return False
-    for block in blocks:
-        _pack(block)
-    return True
+
+    def __init__(self, block: Any, layer: Callable[[Tensor, Tensor | None], nn.Module]) -> None:
+        super().__init__()
+        attention = block.attn
+        width, weight, bias = attention.embed_dim, attention.in_proj_weight, attention.in_proj_bias
+        self.heads = attention.num_heads
+        self.query = layer(weight[:width], None if bias is None else bias[:width])
+        self.key_and_value = layer(weight[width:], None if bias is None else bias[width:])
+        self.out = layer(attention.out_proj.weight, attention.out_proj.bias)
+        self.ln_1, self.ls_1, self.ln_2, self.ls_2 = block.ln_1, block.ls_1, block.ln_2, block.ls_2
+        self.mlp = block.mlp
+        self._dtype: torch.dtype = block.get_weight_dtype()
+
+    def get_weight_dtype(self) -> torch.dtype:
+        """Asked of a tower's first block, which may be its last."""
+        return self._dtype
+
+    def forward(
+        self, inputs: Tensor, attn_mask: Tensor | None = None, places: Tensor | None = None
+    ) -> Tensor:
+        """[n, L, W] to [n, 1, W], the token of each sample at its place.
+
+        `places` is [n]; without it, it is the first. `attn_mask` [L, L] is added.
+
+        Raises:
+            ValueError: for a mask without places, since the first token of a causal tower is no embedding.
+        """
+        if places is None:
+            if attn_mask is not None:
+                raise ValueError("a causal tower needs to be told where captions end")
+            places = inputs.new_zeros(len(inputs), dtype=torch.long)
+        samples, length, width = inputs.shape
+        rows = torch.arange(samples, device=inputs.device)
+        normalised = self.ln_1(inputs)
+        size = width // self.heads
+        queries = self.query(normalised[rows, places]).view(samples, self.heads, 1, size)
+        keys_and_values = self.key_and_value(normalised).view(samples, length, 2, self.heads, size)
+        keys, values = keys_and_values.permute(2, 0, 3, 1, 4)
+        mask = None if attn_mask is None else attn_mask[places].view(samples, 1, 1, length).to(queries.dtype)
+        seen = functional.scaled_dot_product_attention(queries, keys, values, mask)
+        tokens = inputs[rows, places] + self.ls_1(self.out(seen.reshape(samples, width)))
+        result: Tensor = (tokens + self.ls_2(self.mlp(self.ln_2(tokens)))).unsqueeze(1)
+        return result
+
+
+def speed_up(network: nn.Module) -> bool:
+    """Have open_clip's own transformers do no more than an embedding needs, and on a CPU with packed layers.
+
+    Says whether layers were packed; they are not where that is slower. The network
+    gives the same embeddings but for rounding, its captions only through
+    `encode_texts`, and its state_dict is no longer that of the checkpoint: take
+    its fingerprint before, and count its operations.
+    """
+    blocks = [block for block in network.modules() if _is_plain(block)]
+    pack = bool(blocks) and _on_cpu(blocks[0]) and packing_pays(blocks[0].get_weight_dtype())
+    for tower in _single_token_towers(network):
+        resblocks = tower.transformer.resblocks
+        resblocks[-1] = _last_block(resblocks[-1], PackedLinear if pack else _linear)
+    if pack:
+        for block in blocks:
+            _pack(block)
+    return pack
 
 
 def packing_pays(dtype: torch.dtype) -> bool:
@@ -162,6 +211,65 @@ def tokens_run(network: nn.Module, tokens: Tensor) -> int:
     )
 
 
+def _single_token_towers(network: Any) -> list[Any]:
+    """The towers whose embeddings are made of a single token of their last block."""
+    visual = getattr(network, "visual", None)
+    towers = [_causal_tower(network)]
+    if (
+        type(visual) is VisionTransformer
+        and visual.attn_pool is None
+        and visual.pool_type == "tok"
+        and not visual.output_tokens
+    ):
+        towers.append(visual)
+    return [tower for tower in towers if tower is not None and _is_plain(tower.transformer.resblocks[-1])]
+
+
+def _is_plain(block: nn.Module) -> bool:
+    """Whether a block is one that can be taken apart."""
+    return (
+        isinstance(block, ResidualAttentionBlock)
+        and type(block.attn) is nn.MultiheadAttention
+        and block.attn.batch_first
+        and block.attn.in_proj_weight is not None
+    )
+
+
+def _on_cpu(block: nn.Module) -> bool:
+    return next(block.parameters()).device.type == "cpu"
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """A linear layer that shares these weights."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return layer
+
+
+def _last_block(block: Any, layer: Callable[[Tensor, Tensor | None], nn.Module]) -> nn.Module:
+    """A block for one token alone; or the block, where open_clip has changed it and that is not the same."""
+    weight = block.attn.in_proj_weight
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(2, 3, block.attn.embed_dim, generator=generator).to(weight)
+    mask = torch.full((3, 3), -math.inf, device=weight.device).triu(1)
+    places = torch.tensor([1, 2], device=weight.device)
+    tolerance = 1e-4 if weight.dtype == torch.float32 else 0.1
+    try:
+        with torch.inference_mode():
+            last = LastBlock(block, layer)
+            first, masked = block(inputs)[:, 0], block(inputs, attn_mask=mask)[[0, 1], [1, 2]]
+            ours = [last(inputs)[:, 0], last(inputs, mask, places)[:, 0]]
+    except (RuntimeError, AttributeError, TypeError):
+        return block  # type: ignore[no-any-return]
+    same = all(
+        torch.allclose(ours_of.float(), theirs.float(), atol=tolerance)
+        for ours_of, theirs in zip(ours, (first, masked), strict=True)
+    )
+    return last if same else block
+
+
 def _pack(block: Any) -> None:
     # A block that takes keys from elsewhere is no self-attention.
     if not hasattr(block, "ln_1_kv"):
@@ -179,7 +287,11 @@ def _causal_tower(network: nn.Module) -> Any | None:
     tower: Any = network if type(network) is open_clip.CLIP else getattr(network, "text", None)
     if not (tower is network or (type(tower) is TextTransformer and tower.cls_emb is None)):
         return None
-    plain = tower.attn_mask is not None and not getattr(tower, "output_tokens", False)
+    plain = (
+        tower.attn_mask is not None
+        and tower.transformer.batch_first
+        and not getattr(tower, "output_tokens", False)
+    )
     return tower if plain and _pool(tower) in ("argmax", "eos") else None
 
 
@@ -200,11 +312,17 @@ def _to_the_end(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
     """[n, D], the embeddings of captions of which none goes on behind its place in `ends`."""
     length = int(ends.max()) + 1
     cast = tower.transformer.get_cast_dtype()
-    embedded = tower.token_embedding(tokens[:, :length]).to(cast) + tower.positional_embedding[:length].to(
-        cast
-    )
-    seen = tower.ln_final(tower.transformer(embedded, attn_mask=tower.attn_mask[:length, :length]))
-    pooled: Tensor = seen[torch.arange(len(seen), device=seen.device), ends]
+    embedded = tower.token_embedding(tokens[:, :length]).to(cast)
+    seen = embedded + tower.positional_embedding[:length].to(cast)
+    mask = tower.attn_mask[:length, :length]
+    *blocks, last = tower.transformer.resblocks
+    for block in blocks:
+        seen = block(seen, attn_mask=mask)
+    if isinstance(last, LastBlock):
+        pooled = last(seen, mask, ends)[:, 0]
+    else:
+        pooled = last(seen, attn_mask=mask)[torch.arange(len(seen), device=seen.device), ends]
+    pooled = tower.ln_final(pooled)
     project = tower.text_projection
     if project is None:
         return pooled

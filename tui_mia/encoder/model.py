@@ -79,10 +79,10 @@ class TargetModel:
         return functional.normalize(encoded.float(), dim=-1)
 
 
-def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = True) -> TargetModel:
+def load_target(spec: ModelSpec, table: ModelTable = "model", *, as_it_is: bool = False) -> TargetModel:
     """Load the model that a spec names in a table, weights-only.
 
-    Unless `packed` is False, its layers are packed on a CPU where that is faster.
+    It is made faster (`fast_paths`), unless it is wanted `as_it_is`.
 
     Raises:
         ModelError: for an unknown architecture or tag, weights that can't be
@@ -96,9 +96,9 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = 
     network.eval()
     config: dict[str, Any] = network.visual.preprocess_cfg
     fingerprint = take_fingerprint(network, config, tokenizer)
-    # What is packed has no form without contents.
+    # What is packed has no form without contents, and what is left out is no longer there to count.
     operations = count_operations(network)
-    if packed and device.type == "cpu":
+    if not as_it_is:
         speed_up(network)
     try:
         pixels = in_bytes(preprocess, fast=spec.precision == "fast")
