@@ -28,6 +28,9 @@ KIND_OF_LENGTH = 8
 # the product are still fewer. No CPU is known near this line, so the answer is the same in every run on a
 # machine, and with it the last bits of scores.
 WORTH_IT = 0.85
+# oneDNN compiles a product for each number of rows that it meets and keeps what it compiled; captions
+# come in all numbers of rows, so that memory would grow for hours. Rounded up they are few.
+ROWS_TOGETHER = 32
 _PROBE = (400, 768, 3072)
 
 
@@ -42,11 +45,14 @@ class PackedLinear(nn.Module):
         self._after = ("none", "") if gelu is None else ("gelu", gelu)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """[..., inner] to [..., outer]."""
         name, algorithm = self._after
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(
-            inputs, self.weight, self.bias, name, [], algorithm
-        )
-        return result
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        missing = -len(rows) % ROWS_TOGETHER
+        if missing:
+            rows = functional.pad(rows, (0, 0, 0, missing))
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, name, [], algorithm)
+        return result[: len(rows) - missing].view(*inputs.shape[:-1], -1)
 
 
 class PackedAttention(nn.Module):
