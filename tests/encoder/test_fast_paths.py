@@ -155,7 +155,8 @@ def test_a_block_that_open_clip_has_changed_is_left_as_it_is(
     make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def twice(block: ResidualAttentionBlock, inputs: Tensor, **rest: Any) -> Tensor:
-        return 2 * forward(block, inputs, **rest)
+        doubled: Tensor = 2 * forward(block, inputs, **rest)
+        return doubled
 
     forward = ResidualAttentionBlock.forward
     monkeypatch.setattr(ResidualAttentionBlock, "forward", twice)

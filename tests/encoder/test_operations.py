@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import open_clip
 import pytest
@@ -61,9 +62,9 @@ def test_captions_are_said_to_run_for_the_tokens_that_they_run_for(
     def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         ran.append(inputs[0].shape[0] * inputs[0].shape[1])
 
-    network = model.network
-    transformer = network.transformer if family == "clip" else network.text.transformer  # type: ignore[union-attr]
-    transformer.resblocks[0].register_forward_pre_hook(count)  # type: ignore[union-attr]
+    network: Any = model.network
+    transformer = network.transformer if family == "clip" else network.text.transformer
+    transformer.resblocks[0].register_forward_pre_hook(count)
     model.encode_tokens(tokens)
     assert tokens_run(network, tokens) == sum(ran)
 

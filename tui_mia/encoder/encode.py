@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -17,11 +18,14 @@ from tui_mia.encoder.fast_paths import tokens_run
 from tui_mia.encoder.images import Picture, decoded_batches
 from tui_mia.encoder.meter import Meter, Work
 from tui_mia.encoder.model import ModelError, TargetModel
-from tui_mia.encoder.parts import REJECTS, sample_keys, samples_schema
+from tui_mia.encoder.parts import REJECTS, WITHOUT_MODEL, sample_keys, samples_schema
 from tui_mia.encoder.views import make_view
 from tui_mia.pools import Pair, Reject, pair_id
 
 Pairing: TypeAlias = tuple[Pair, Picture]
+
+# Batches that a GPU may have before it, so that it never waits for the next.
+BATCHES_UNDER_WAY = 2
 
 
 class BatchLimit:
@@ -57,29 +61,46 @@ class BatchLimit:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """One batch: similarities [n, 1 + K], image and text embeddings [n, D], all float32; what that was."""
+    """Of one batch, similarities [n, 1 + K], image and text embeddings [n, D], float32 on the model's device.
 
-    similarities: NDArray[np.float32]
-    image: NDArray[np.float32]
-    text: NDArray[np.float32]
+    `work` is what that was.
+    """
+
+    similarities: Tensor
+    image: Tensor
+    text: Tensor
     work: Work
-
-    @property
-    def finite(self) -> NDArray[np.bool_]:
-        """[n], False where the model overflowed."""
-        result: NDArray[np.bool_] = np.isfinite(self.similarities.sum(axis=1))
-        return result
 
 
 @dataclass(frozen=True)
 class _Encoder:
-    """A model at work on one shard, with the embeddings of the captions that it has seen there."""
+    """A model at work on one shard: the embeddings of captions that it has seen there, and all results."""
 
     model: TargetModel
     pixels: Callable[[Picture], Tensor | None]
     not_finite: str
     meter: Meter
     captions: dict[str, Tensor] = field(default_factory=dict)
+    results: list[_Encoded] = field(default_factory=list)
+    under_way: deque[torch.cuda.Event] = field(default_factory=deque)
+
+    def keep(self, encoded: _Encoded) -> None:
+        """Keep what a batch gave; a GPU may be some batches behind, and no more: its inputs would pile up."""
+        self.results.append(encoded)
+        self.meter.worked(self.model, encoded.work)
+        if self.model.device.type == "cuda":
+            self.under_way.append(torch.cuda.current_stream(self.model.device).record_event())
+            if len(self.under_way) > BATCHES_UNDER_WAY:
+                with self.meter.stage("model"):
+                    self.under_way.popleft().synchronize()
+
+    def seen(self) -> list[list[NDArray[np.float32]]]:
+        """Similarities, image and text embeddings of all samples, each in pieces; from a GPU in one copy."""
+        columns = zip(*((each.similarities, each.image, each.text) for each in self.results), strict=True)
+        with self.meter.stage("model"):
+            if self.model.device.type == "cuda":
+                return [[torch.cat(column).cpu().numpy()] for column in columns]
+            return [[piece.numpy() for piece in column] for column in columns]
 
 
 def encode_shard(
@@ -98,8 +119,10 @@ def encode_shard(
     Each distinct caption is encoded once a model. Batches never cross shards,
     so a shard that is encoded again gives the same numbers. `on_batch` hears
     how many samples and rejects the batch had, and how far into the shard it
-    reaches. Where a device has no memory for a batch, it takes it in pieces, and
-    `limit` remembers of what size. `meter` hears of all that is done.
+    reaches; at the end, how many of the samples became rejects because a model
+    overflowed on them. What models see stays on their device until then. Where a
+    device has no memory for a batch, it takes it in pieces, and `limit` remembers of
+    what size. `meter` hears of all that is done.
 
     Returns:
         The samples, a table of `samples_schema`, and the rejects.
@@ -115,35 +138,51 @@ def encode_shard(
     if reference is not None:
         why = "the reference model's embedding is not finite"
         encoders.append(_Encoder(reference, lambda picture: picture.reference_pixels, why, meter))
-    schema: pa.Schema | None = None
     preprocesses = [encoder.model.preprocess for encoder in encoders]
+    position = 0
     for batch in meter.waiting(decoded_batches(items, batch_size, *preprocesses)):
         good = [item for item in batch if not isinstance(item, Reject)]
         bad = [item for item in batch if isinstance(item, Reject)]
         if good:
             ids = [pair_id(picture.digest, pair.caption) for pair, picture in good]
-            encoded = [_encode(good, ids, encoder, views, view_seed, limit) for encoder in encoders]
-            usable = np.ones(len(good), dtype=np.bool_)
-            for encoder, of_model in zip(encoders, encoded, strict=True):
-                meter.worked(encoder.model, of_model.work)
-                broken = np.flatnonzero(usable & ~of_model.finite)
-                bad += [
-                    Reject(pair.key, pair.source, encoder.not_finite, pair.position)
-                    for pair, _ in (good[row] for row in broken)
-                ]
-                usable[broken] = False
-            schema = schema or samples_schema(views, *(of_model.image.shape[1] for of_model in encoded))
-            pairs.append(_record(good, ids, encoded, schema).filter(pa.array(usable)))
+            pairs.append(_record(good, ids))
+            for encoder in encoders:
+                encoder.keep(_encode(good, ids, encoder, views, view_seed, limit))
         rejects += bad
-        meter.encoded(len(batch) - len(bad), len(bad))
         last = batch[-1]
-        on_batch(
-            len(batch) - len(bad), len(bad), last.position if isinstance(last, Reject) else last[0].position
-        )
-    samples = pa.Table.from_batches(pairs, schema or samples_schema(views, *(1 for _ in encoders)))
-    return samples, pa.Table.from_pylist(
+        position = last.position if isinstance(last, Reject) else last[0].position
+        meter.encoded(len(good), len(bad))
+        on_batch(len(good), len(bad), position)
+    told = pa.Table.from_pylist(
         [{"source": r.source, "key": r.key, "reason": r.reason} for r in rejects], REJECTS
     )
+    samples, broken = _samples(pairs, encoders, views)
+    if broken.num_rows:
+        meter.encoded(-broken.num_rows, broken.num_rows)
+        on_batch(-broken.num_rows, broken.num_rows, position)
+    return samples, pa.concat_tables([told, broken])
+
+
+def _samples(
+    pairs: Sequence[pa.RecordBatch], encoders: Sequence[_Encoder], views: int
+) -> tuple[pa.Table, pa.Table]:
+    """The samples of a shard as every model sees them, and as rejects those that a model overflows on."""
+    if not pairs:
+        return samples_schema(views, *(1 for _ in encoders)).empty_table(), REJECTS.empty_table()
+    seen = [encoder.seen() for encoder in encoders]
+    schema = samples_schema(views, *(image[0].shape[1] for _, image, _ in seen))
+    of_models = [
+        pa.chunked_array([_lists(piece) for piece in column]) for of_model in seen for column in of_model
+    ]
+    samples = pa.table([*pa.Table.from_batches(pairs).columns, *of_models], schema=schema)
+    finite = [np.isfinite(np.concatenate([piece.sum(axis=1) for piece in of_model[0]])) for of_model in seen]
+    if np.all(finite):
+        return samples, REJECTS.empty_table()
+    broken = np.flatnonzero(~np.all(finite, axis=0))
+    # The reason is that of the first model that overflows.
+    reasons = [encoders[place].not_finite for place in np.argmin(finite, axis=0)[broken]]
+    rejects = samples.select(["source", "key"]).take(broken).append_column("reason", [reasons])
+    return samples.filter(pa.array(np.all(finite, axis=0))), rejects.cast(REJECTS)
 
 
 def _encode(
@@ -181,9 +220,9 @@ def _joined(pieces: Sequence[_Encoded]) -> _Encoded:
     if len(pieces) == 1:
         return pieces[0]
     return _Encoded(
-        similarities=np.concatenate([piece.similarities for piece in pieces]),
-        image=np.concatenate([piece.image for piece in pieces]),
-        text=np.concatenate([piece.text for piece in pieces]),
+        similarities=torch.cat([piece.similarities for piece in pieces]),
+        image=torch.cat([piece.image for piece in pieces]),
+        text=torch.cat([piece.text for piece in pieces]),
         work=sum((piece.work for piece in pieces), Work()),
     )
 
@@ -211,9 +250,7 @@ def _encode_batch(
         with stage("model"):
             similarities.append(_cosines(model.encode_images(augmented), text))
     work = of_text + Work(images=len(distinct) + views * len(good))
-    return _Encoded(
-        torch.stack(similarities, dim=1).cpu().numpy(), image.cpu().numpy(), text.cpu().numpy(), work
-    )
+    return _Encoded(torch.stack(similarities, dim=1), image, text, work)
 
 
 def _caption_embeddings(
@@ -234,16 +271,10 @@ def _cosines(image: Tensor, text: Tensor) -> Tensor:
     return (image * text).sum(dim=-1)
 
 
-def _record(
-    good: Sequence[Pairing], ids: Sequence[str], encoded: Sequence[_Encoded], schema: pa.Schema
-) -> pa.RecordBatch:
-    def rows_of(matrix: NDArray[np.float32]) -> pa.Array:
-        flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
-        return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
-
+def _record(good: Sequence[Pairing], ids: Sequence[str]) -> pa.RecordBatch:
+    """What the samples of a batch are, and what their images look like to no model."""
     metadata = [json.dumps(pair.metadata, ensure_ascii=False) if pair.metadata else None for pair, _ in good]
     seen = [picture.appearance for _, picture in good]
-    of_models = [(of_model.similarities, of_model.image, of_model.text) for of_model in encoded]
     return pa.RecordBatch.from_arrays(
         [
             pa.array(ids),
@@ -254,10 +285,16 @@ def _record(
             pa.array([picture.width for _, picture in good], pa.int32()),
             pa.array([picture.height for _, picture in good], pa.int32()),
             pa.array(metadata, pa.string()),
-            rows_of(np.stack([appearance.form for appearance in seen])),
-            rows_of(np.stack([appearance.statistics for appearance in seen])),
+            _lists(np.stack([appearance.form for appearance in seen])),
+            _lists(np.stack([appearance.statistics for appearance in seen])),
             pa.array([appearance.perceptual_hash for appearance in seen], pa.uint64()),
-            *(rows_of(matrix) for of_model in of_models for matrix in of_model),
         ],
-        schema=schema,
+        schema=WITHOUT_MODEL,
+    )
+
+
+def _lists(matrix: NDArray[np.float32]) -> pa.Array:
+    """[n, m] as a column of n lists."""
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(matrix).reshape(-1)), matrix.shape[1]
     )

@@ -138,7 +138,7 @@ def speed_up(network: nn.Module) -> bool:
     `encode_texts`, and its state_dict is no longer that of the checkpoint: take
     its fingerprint before, and count its operations.
     """
-    blocks = [block for block in network.modules() if _is_plain(block)]
+    blocks: list[Any] = [block for block in network.modules() if _is_plain(block)]
     pack = bool(blocks) and _on_cpu(blocks[0]) and packing_pays(blocks[0].get_weight_dtype())
     for tower in _single_token_towers(network):
         resblocks = tower.transformer.resblocks
@@ -219,7 +219,7 @@ def tokens_run(network: nn.Module, tokens: Tensor) -> int:
 
 def _single_token_towers(network: Any) -> list[Any]:
     """The towers whose embeddings are made of a single token of their last block."""
-    visual = getattr(network, "visual", None)
+    visual: Any = getattr(network, "visual", None)
     towers = [_causal_tower(network)]
     if (
         type(visual) is VisionTransformer
@@ -231,9 +231,9 @@ def _single_token_towers(network: Any) -> list[Any]:
     return [tower for tower in towers if tower is not None and _is_plain(tower.transformer.resblocks[-1])]
 
 
-def _is_plain(block: nn.Module) -> bool:
+def _is_plain(block: Any) -> bool:
     """Whether a block is one that can be taken apart."""
-    return (
+    return bool(
         isinstance(block, ResidualAttentionBlock)
         and type(block.attn) is nn.MultiheadAttention
         and block.attn.batch_first
@@ -325,7 +325,7 @@ def _to_the_end(tower: Any, tokens: Tensor, ends: Tensor) -> Tensor:
     for block in blocks:
         seen = block(seen, attn_mask=mask)
     if isinstance(last, LastBlock):
-        pooled = last(seen, mask, ends)[:, 0]
+        pooled: Tensor = last(seen, mask, ends)[:, 0]
     else:
         pooled = last(seen, attn_mask=mask)[torch.arange(len(seen), device=seen.device), ends]
     pooled = tower.ln_final(pooled)

@@ -18,6 +18,15 @@ from tui_mia.runs.tables import ENCODED_SAMPLE
 SeenBy: TypeAlias = Literal["target", "reference"]
 PREFIX: dict[SeenBy, str] = {"target": "", "reference": "reference_"}
 
+# Of a sample, what it is and what its image looks like to no model.
+WITHOUT_MODEL = pa.schema(
+    [
+        *ENCODED_SAMPLE,
+        ("image_form", pa.list_(pa.float32(), len(FORM_NAMES))),
+        ("image_statistics", pa.list_(pa.float32(), len(STATISTICS_NAMES))),
+        ("perceptual_hash", pa.uint64()),
+    ]
+)
 REJECTS = pa.schema([("source", pa.string()), ("key", pa.string()), ("reason", pa.string())])
 
 
@@ -28,16 +37,7 @@ def samples_schema(views: int, dimension: int, reference_dimension: int | None =
     is the D of a reference, where there is one.
     """
     of_reference = [] if reference_dimension is None else _seen_by("reference", views, reference_dimension)
-    return pa.schema(
-        [
-            *ENCODED_SAMPLE,
-            ("image_form", pa.list_(pa.float32(), len(FORM_NAMES))),
-            ("image_statistics", pa.list_(pa.float32(), len(STATISTICS_NAMES))),
-            ("perceptual_hash", pa.uint64()),
-            *_seen_by("target", views, dimension),
-            *of_reference,
-        ]
-    )
+    return pa.schema([*WITHOUT_MODEL, *_seen_by("target", views, dimension), *of_reference])
 
 
 def _seen_by(model: SeenBy, views: int, dimension: int) -> list[tuple[str, pa.DataType]]:
