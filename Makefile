@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: bench demo test
+.PHONY: bench bench-gpu demo test
 
 demo: $(VENV)/.installed
 	$(BIN)/tui-mia demo
@@ -30,3 +30,6 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench.py
+
+bench-gpu: $(VENV)/.installed
+	$(BIN)/python benchmarks/gpu.py

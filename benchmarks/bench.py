@@ -51,6 +51,8 @@ VIEWS = 8
 # Captions that differ, of the pairs that are made.
 CAPTIONS_A_PAIR = 0.9
 OTHERS = 40
+# A bank of 1,024 pairs and the fold that each fit leaves out.
+SMALL_BANK = 1280
 PEERS = ("clip-retrieval", "clip-mia", "clip-mia-bench")
 # An audit of so few pairs is start-up; it is taken off one of many.
 FEW = 16
@@ -159,6 +161,8 @@ def encoders(bench: Bench, weights: Path) -> dict[str, EncodeOnly]:
         name = f"encode only, {precision}, {alone.number_format}"
         bench.row(name, 1 / alone.seconds(1, CAPTIONS_A_PAIR), "pairs/s")
         bench.row(f"{name}, of the matrix product", alone.share_of_matmul(1, CAPTIONS_A_PAIR), "", target)
+        needed = alone.needed_share_of_matmul(1, CAPTIONS_A_PAIR)
+        bench.row(f"{name}, of the matrix product, operations that are left", needed)
     return found
 
 
@@ -168,21 +172,15 @@ def one_attack(
     """`csa` from tars to scores, against the model alone, the eager loop, and peers."""
     options = [*_model(weights), "--candidates", tars, "--attacks", "csa"]
     size = bench.pairs(384)
-    few = audit(bench.folder, *options, *_limit(FEW))
     loop = ["--tars", tars, "--weights", str(weights), "--limit", str(size)]
+    few = _audits(bench, alone, [*options, *_limit(FEW)])
     for _ in range(bench.rounds):
-        ours = audit(bench.folder, *options, *_limit(size))
-        bench.note(
-            "end to end over encode only, no views", _alone(alone["exact"], ours, 0) / ours.scored_seconds
-        )
+        many = _audits(bench, alone, [*options, *_limit(size)])
+        end_to_end = _alone(alone["exact"], many["exact"], 0) / many["exact"].scored_seconds
+        bench.note("end to end over encode only, no views", end_to_end)
         (theirs,) = program("eager_loop.py", *loop, "--attacks", "csa")
-        rate = 1 / cpu_seconds_a_sample(ours, few)
-        bench.note("csa, exact, over the eager loop", rate / theirs["samples_per_cpu_second"])
-        fast_rate = rate
-        if alone["fast"].number_format != alone["exact"].number_format:
-            fast = audit(bench.folder, *options, *_limit(size), "--precision", "fast")
-            fast_rate = 1 / cpu_seconds_a_sample(fast, few)
-        bench.note("csa, fast, over the eager loop", fast_rate / theirs["samples_per_cpu_second"])
+        _note_rates(bench, "csa", alone, (few, many), theirs["samples_per_cpu_second"], 0)
+        rate = 1 / cpu_seconds_a_sample(many["exact"], few["exact"])
         for peer in program("peers.py", *loop, *peers):
             if "skipped" in peer:
                 print(f"{bench.seconds:5.0f} s  {peer['peer']} left out: {peer['skipped']}")
@@ -201,29 +199,49 @@ def all_attacks(bench: Bench, weights: Path, tars: str, alone: dict[str, EncodeO
     options += ["--attacks", "csa,aea,wsa"]
     options += ["--set", f"attacks.aea.views={VIEWS}", "--set", "attacks.wsa.seeds=1"]
     size = bench.pairs(96)
-    few = audit(bench.folder, *options, *_limit(FEW))
-    loop = ["--tars", tars, "--weights", str(weights), "--limit", str(size)]
-    ours = audit(bench.folder, *options, *_limit(size))
-    end_to_end = _alone(alone["exact"], ours, VIEWS) / ours.scored_seconds
+    few, many = (_audits(bench, alone, [*options, *_limit(pairs)]) for pairs in (FEW, size))
+    end_to_end = _alone(alone["exact"], many["exact"], VIEWS) / many["exact"].scored_seconds
     bench.note(f"end to end over encode only, {VIEWS} views", end_to_end)
+    loop = ["--tars", tars, "--weights", str(weights), "--limit", str(size)]
     (theirs,) = program("eager_loop.py", *loop, "--attacks", "all", "--views", str(VIEWS))
-    rates = {"exact": 1 / cpu_seconds_a_sample(ours, few)}
-    rates["fast"] = rates["exact"]
-    if alone["fast"].number_format != alone["exact"].number_format:
-        fast = audit(bench.folder, *options, *_limit(size), "--precision", "fast")
-        rates["fast"] = 1 / cpu_seconds_a_sample(fast, few)
-    for precision, rate in rates.items():
-        name = f"all attacks, {VIEWS} views, {precision}, over the eager loop"
-        bench.note(name, rate / theirs["samples_per_cpu_second"])
+    what = f"all attacks, {VIEWS} views"
+    _note_rates(bench, what, alone, (few, many), theirs["samples_per_cpu_second"], VIEWS)
     bench.rows_of_notes("times")
+
+
+def _audits(bench: Bench, alone: dict[str, EncodeOnly], options: list[str]) -> dict[str, Audit]:
+    """An audit in each precision, and in `exact` alone where `fast` is the same number format."""
+    audits = {"exact": audit(bench.folder, *options)}
+    if alone["fast"].number_format != alone["exact"].number_format:
+        audits["fast"] = audit(bench.folder, *options, "--precision", "fast")
+    return audits
+
+
+def _note_rates(
+    bench: Bench,
+    what: str,
+    alone: dict[str, EncodeOnly],
+    audits: tuple[dict[str, Audit], dict[str, Audit]],
+    theirs: float,
+    views: int,
+) -> None:
+    """Samples a CPU second over those of the loop, and what no program could be above on this machine."""
+    few, many = audits
+    for precision in ("exact", "fast"):
+        done = precision if precision in many else "exact"
+        rate = 1 / cpu_seconds_a_sample(many[done], few[done])
+        bench.note(f"{what}, {precision}, over the eager loop", rate / theirs)
+        most = 1 / alone[precision].least_cpu_seconds(1 + views, CAPTIONS_A_PAIR)
+        bench.note(f"{what}, {precision}, over the eager loop: products alone", most / theirs)
 
 
 def cache(bench: Bench) -> None:
     """Attacks on embeddings that are there."""
-    folder = bench.folder / "warm"
-    folder.mkdir()
-    for name, rate in warm_cache(folder, 50_000, 10_000).items():
-        bench.row(f"warm cache, {name}", rate, "samples/s", 100_000)
+    for nonmembers in (10_000, SMALL_BANK):
+        folder = bench.folder / f"warm-{nonmembers}"
+        folder.mkdir()
+        for name, rate in warm_cache(folder, 50_000, nonmembers).items():
+            bench.row(f"warm cache, {name}, {nonmembers:,} known non-members", rate, "samples/s", 100_000)
 
 
 def growth(bench: Bench, weights: Path, tars: str, alone: EncodeOnly) -> None:

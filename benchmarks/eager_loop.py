@@ -52,6 +52,7 @@ class Target:
     preprocess: Transform
     tokenizer: Callable[[list[str]], Tensor]
     image_size: tuple[int, int]
+    device: str
 
 
 @dataclass
@@ -96,8 +97,8 @@ def main() -> None:
     parser.add_argument("--attacks", choices=("csa", "all"), default="csa")
     parser.add_argument("--views", type=int, default=8)
     arguments = parser.parse_args()
-    target = load(arguments.weights, arguments.model)
-    loop = Loop(target, arguments.tars, arguments.limit, arguments.workers)
+    target = load(arguments.weights, arguments.model, arguments.device)
+    loop = Loop(target, arguments.tars, arguments.limit, arguments.workers, arguments.batch)
     clock = Clock()
     similarities = loop.csa()
     if arguments.attacks == "all":
@@ -113,25 +114,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="so many pairs, the first ones")
     # Another process only moves 0.6 MB an image; the model's threads fill the cores without it.
     parser.add_argument("--workers", type=int, default=0, help="processes that load images")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=BATCH)
 
 
-def load(weights: Path, name: str | None) -> Target:
-    """The model on the CPU in fp32, run once so that what is set up on first use is set up."""
+def load(weights: Path, name: str | None, device: str = "cpu") -> Target:
+    """The model, in fp32 on a CPU and with autocast to fp16 on a GPU, run once so that all is set up."""
     name = name or weights.stem
-    model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=str(weights))
+    model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=str(weights), device=device)
+    if device != "cpu":
+        half = torch.autocast(device, dtype=torch.float16)
+        model.encode_image, model.encode_text = half(model.encode_image), half(model.encode_text)
     tokenizer = open_clip.get_tokenizer(name)
     size = model.visual.image_size
     height, width = (size, size) if isinstance(size, int) else size
     with torch.no_grad():
-        model.eval()(torch.zeros(2, 3, height, width), tokenizer(["", ""]))
-    return Target(model, preprocess, tokenizer, (height, width))
+        model.eval().encode_image(torch.zeros(2, 3, height, width, device=device))
+        model.encode_text(tokenizer(["", ""]).to(device))
+    return Target(model, preprocess, tokenizer, (height, width), device)
 
 
 class Loop:
     """One pass over the pairs an attack, each as a script of its own would make it."""
 
-    def __init__(self, target: Target, tars: str, limit: int | None, workers: int) -> None:
+    def __init__(self, target: Target, tars: str, limit: int | None, workers: int, batch: int) -> None:
         self._target, self._tars, self._limit, self._workers = target, tars, limit, workers
+        self._batch, self._device = batch, target.device
 
     def csa(self) -> Tensor:
         """[n] similarities of image and caption."""
@@ -156,11 +164,12 @@ class Loop:
     def _encoded(self, recipes: list[Transform]) -> Iterator[tuple[Tensor, Tensor]]:
         """A batch at a time: [b, recipes, d] embeddings of images and [b, d] of captions, of length 1."""
         pairs = Pairs(self._target, find_pairs(self._tars)[: self._limit], recipes)
-        batch = max(1, BATCH // len(recipes))
+        batch = max(1, self._batch // len(recipes))
         model: Any = self._target.model
         for images, tokens in DataLoader(pairs, batch_size=batch, num_workers=self._workers):
-            embedded = model.encode_image(images.flatten(0, 1), normalize=True)
-            yield embedded.unflatten(0, images.shape[:2]), model.encode_text(tokens, normalize=True)
+            embedded = model.encode_image(images.flatten(0, 1).to(self._device), normalize=True)
+            texts = model.encode_text(tokens.to(self._device), normalize=True)
+            yield embedded.unflatten(0, images.shape[:2]).float().cpu(), texts.float().cpu()
 
 
 class Pairs(Dataset[tuple[Tensor, Tensor]]):

@@ -35,6 +35,7 @@ from tui_mia.store import RunRow, ingest
 
 HERE = Path(__file__).resolve().parent
 BATCH = 32
+PART_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class EncodeOnly:
     """A model fed from memory: seconds an image and a caption, and operations a second of matrix products.
 
     `flops` are the operations that a plain forward pass has, of an image and of
-    a caption as long as it is.
+    a caption as long as it is; `needed` those of them that its embedding needs.
     """
 
     number_format: str
@@ -50,6 +51,8 @@ class EncodeOnly:
     caption_seconds: float
     image_flops: float
     caption_flops: float
+    needed_image_flops: float
+    needed_caption_flops: float
     matmul_flops: float
 
     def seconds(self, images: float, captions: float) -> float:
@@ -58,6 +61,16 @@ class EncodeOnly:
     def share_of_matmul(self, images: float, captions: float) -> float:
         operations = images * self.image_flops + captions * self.caption_flops
         return operations / self.seconds(images, captions) / self.matmul_flops
+
+    def needed_share_of_matmul(self, images: float, captions: float) -> float:
+        return self._needed(images, captions) / self.seconds(images, captions) / self.matmul_flops
+
+    def least_cpu_seconds(self, images: float, captions: float) -> float:
+        """What they would take were nothing done but the products that are needed, at their full rate."""
+        return self._needed(images, captions) / self.matmul_flops * torch.get_num_threads()
+
+    def _needed(self, images: float, captions: float) -> float:
+        return images * self.needed_image_flops + captions * self.needed_caption_flops
 
 
 @dataclass(frozen=True)
@@ -78,42 +91,62 @@ class Audit:
         return sum(self.seconds[phase] for phase in phases) + self.landing_seconds
 
 
-def encode_only(weights: Path, precision: str, rounds: int, batch: int = BATCH) -> EncodeOnly:
+def encode_only(
+    weights: Path, precision: str, rounds: int, batch: int = BATCH, device: str = "cpu"
+) -> EncodeOnly:
     """The medians of rounds, in each of which products, images and captions take turns."""
-    model = load(weights, precision)
+    model = load(weights, precision, device)
     # Operations are counted on the network as open_clip makes it.
     plain = open_clip.create_model(weights.stem, load_weights=False)
     operations = operations_of(without_contents(plain))
-    images = torch.rand(batch, 3, *_size(plain))
-    captions = write_captions(4 * BATCH)
+    images = torch.rand(batch, 3, *_size(plain)).to(model.device)
+    captions = write_captions(4 * batch)
     length = (model.tokenizer(captions).argmax(dim=1) + 1).float().mean().item()
     model.encode_images(images)
     model.encode_texts(captions)
+    # What is brought here has been waited for.
     took = np.array(
         [
             (
                 matmul_flops(model.device, model.dtype, 0.5),
-                _timed(lambda: model.encode_images(images)) / batch,
-                _timed(lambda: model.encode_texts(captions)) / len(captions),
+                _timed(lambda: model.encode_images(images).cpu()) / batch,
+                _timed(lambda: model.encode_texts(captions).cpu()) / len(captions),
             )
             for _ in range(rounds)
         ]
     )
     matmul, image, caption = np.median(took, axis=0)
     caption_flops = operations.caption * length / operations.context_length
-    return EncodeOnly(model.number_format, image, caption, operations.image, caption_flops, matmul)
+    image_tokens = len(plain.visual.positional_embedding)
+    return EncodeOnly(
+        number_format=model.number_format,
+        image_seconds=image,
+        caption_seconds=caption,
+        image_flops=operations.image,
+        caption_flops=caption_flops,
+        needed_image_flops=operations.image - _left_out(plain.visual.transformer, image_tokens),
+        needed_caption_flops=caption_flops - _left_out(plain.transformer, length),
+        matmul_flops=matmul,
+    )
 
 
-def load(weights: Path, precision: str) -> TargetModel:
+def _left_out(transformer: Any, tokens: float) -> float:
+    """A last block's operations for all tokens but one: queries, what attention gives, the layers behind."""
+    block = transformer.resblocks[-1]
+    width, wide = block.mlp.c_fc.in_features, block.mlp.c_fc.out_features
+    return (tokens - 1) * (4 * width * width + 4 * width * wide + 4 * width * tokens)
+
+
+def load(weights: Path, precision: str, device: str = "cpu") -> TargetModel:
     """The model as a worker loads it; the file is named after the architecture."""
-    spec = ModelSpec(architecture=weights.stem, pretrained=str(weights), device="cpu", precision=precision)
+    spec = ModelSpec(architecture=weights.stem, pretrained=str(weights), device=device, precision=precision)
     return load_target(spec)
 
 
-def audit(folder: Path, *options: str) -> Audit:
+def audit(folder: Path, *options: str, device: str = "cpu") -> Audit:
     """Run an audit in a new database, to the end."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        command = [sys.executable, "-m", "tui_mia", "run", "--json", "--quiet", "--device", "cpu"]
+        command = [sys.executable, "-m", "tui_mia", "run", "--json", "--quiet", "--device", device]
         command += ["--db", str(Path(name, "bench.duckdb")), *options]
         before = _cpu_seconds()
         result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
@@ -148,8 +181,8 @@ def warm_cache(folder: Path, candidates: int, nonmembers: int) -> dict[str, floa
     """Samples a second that attacks score from parts of 512 dimensions and 8 views, by what is asked for."""
     draw = np.random.default_rng(0)
     for pool, size in {"candidates": candidates, "nonmembers": nonmembers}.items():
-        for shard in range(size // 10_000):
-            _write_part(folder, pool, shard, draw)
+        for shard, first in enumerate(range(0, size, PART_ROWS)):
+            _write_part(folder, pool, shard, min(PART_ROWS, size - first), draw)
     asked = {
         "csa, aea": AttacksSpec(csa=CsaSpec(), aea=AeaSpec(views=8)),
         "csa, aea, loss": AttacksSpec(csa=CsaSpec(), aea=AeaSpec(views=8), loss=LossSpec()),
@@ -164,9 +197,9 @@ def warm_cache(folder: Path, candidates: int, nonmembers: int) -> dict[str, floa
     return rates
 
 
-def _write_part(folder: Path, pool: str, shard: int, draw: np.random.Generator) -> None:
-    """10,000 samples with embeddings of chance."""
-    rows, dimension, views = 10_000, 512, 8
+def _write_part(folder: Path, pool: str, shard: int, rows: int, draw: np.random.Generator) -> None:
+    """Samples with embeddings of chance."""
+    dimension, views = 512, 8
     schema = samples_schema(views, dimension)
 
     def column(field: pa.Field) -> pa.Array:

@@ -39,7 +39,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from eager_loop import BATCH, Clock, Target, add_options, find_pairs, load, read_pair
+from eager_loop import Clock, Target, add_options, find_pairs, load, read_pair
 
 # CLIP-MIA-Bench starts four loaders, and a loader without a tar of its own is an error.
 LEAST_TARS = 4
@@ -77,10 +77,11 @@ def start(peer: str, clone: Path, arguments: Namespace, folder: Path) -> dict[st
     command = [arguments.python, str(Path(__file__).resolve()), "--only", peer, f"--{peer}"]
     command += [str(clone.resolve()), "--tars", str(tars / "*.tar")]
     command += ["--weights", str(arguments.weights.resolve()), "--workers", str(arguments.workers)]
+    command += ["--device", arguments.device, "--batch", str(arguments.batch)]
     if arguments.model:
         command += ["--model", arguments.model]
     # Some write into the folder in which they run, and take a GPU unasked.
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""} if arguments.device == "cpu" else None
     result = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
     if result.returncode:
         return {"skipped": (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]}
@@ -110,7 +111,7 @@ def run(peer: str, arguments: Namespace) -> None:
     sys.path.insert(0, str(getattr(arguments, peer.replace("-", "_"))))
     # What peers say on their way is not data.
     stdout, sys.stdout = sys.stdout, sys.stderr
-    target = load(arguments.weights, arguments.model)
+    target = load(arguments.weights, arguments.model, arguments.device)
     try:
         encode = PEERS[peer](target, arguments)
     except ModuleNotFoundError as error:
@@ -144,7 +145,7 @@ def clip_retrieval(target: Target, arguments: Namespace) -> Callable[[], Any]:
     tars = [str(tar) for tar in sorted(Path(arguments.tars).parent.glob("*.tar"))]
     run_partition = runner.Runner(
         reader_builder=lambda sampler: reader.WebdatasetReader(
-            sampler, target.preprocess, target.tokenizer, tars, BATCH, arguments.workers, **enabled
+            sampler, target.preprocess, target.tokenizer, tars, arguments.batch, arguments.workers, **enabled
         ),
         mapper_builder=lambda: mapper.ClipMapper(
             **enabled, use_mclip=False, clip_model="", use_jit=False, mclip_model=""
@@ -196,7 +197,7 @@ def clip_mia(target: Target, arguments: Namespace) -> Callable[[], Any]:
     options = Namespace(
         val_data=str(Path(arguments.tars).parent / f"{{{first}..{last}}}.tar"),
         val_num_samples=0,
-        batch_size=BATCH,
+        batch_size=arguments.batch,
         # Its loaders stay alive between epochs, which needs one.
         workers=max(1, arguments.workers),
         dataset_type="webdataset",
@@ -209,7 +210,7 @@ def clip_mia(target: Target, arguments: Namespace) -> Callable[[], Any]:
         pairs = data.get_data_val(options, (preprocess, preprocess)).dataloader
         found = selection.select_pseudotrain(
             options, target.model, ["no such text"], ["no such pair"], pairs,
-            -2.0, preprocess, preprocess, torch.device("cpu"), sys.maxsize,
+            -2.0, preprocess, preprocess, torch.device(arguments.device), sys.maxsize,
         )  # fmt: skip
         return torch.tensor(np.array(found[2]))
 
@@ -222,7 +223,7 @@ def clip_mia_bench(target: Target, arguments: Namespace) -> Callable[[], Any]:
 
     sys.path.insert(0, str(Path(arguments.clip_mia_bench, "baselines")))
     csa = importlib.import_module("csa")
-    options = Namespace(device="cpu", batch_size=BATCH, out_dir=".")
+    options = Namespace(device=arguments.device, batch_size=arguments.batch, out_dir=".")
 
     def encode() -> Any:
         cosines = csa.extract_cos(

@@ -131,7 +131,7 @@ class LastBlock(nn.Module):
 
 
 def speed_up(network: nn.Module) -> bool:
-    """Have open_clip's own transformers do no more than an embedding needs, and on a CPU with packed layers.
+    """Have open_clip's own transformers do what an embedding needs and no more, on a CPU with packed layers.
 
     Says whether layers were packed; they are not where that is slower. The network
     gives the same embeddings but for rounding, its captions only through
