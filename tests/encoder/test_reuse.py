@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.encoder.conftest import write_tar
 from tui_mia.encoder import Reuse, TargetModel, encode_pools, encoding_of, load_target, model, reuse
 from tui_mia.encoder.encode import encode_shard
-from tui_mia.encoder.reuse import INDEX
-from tui_mia.pools import plan_shards
-from tui_mia.spec import AuditSpec, ModelSpec
+from tui_mia.encoder.reuse_index import INDEX
+from tui_mia.pools import PoolError, Shard, plan_shards, read_shard
+from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec
 
 Ran = tuple[int, str | None]
 
@@ -48,6 +51,7 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
         model: TargetModel = clip,
         views: int = 1,
         precision: str = "exact",
+        rows_per_shard: int = 10_000,
         **pool: object,
     ) -> Ran:
         folder = tmp_path / "runs" / name / "parts"
@@ -59,7 +63,7 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
                 "attacks": {"aea": {"views": views}},
             }
         )
-        shards = {name: plan_shards(name, pool) for name, pool in spec.pool_specs().items()}
+        shards = {name: plan_shards(name, pool, rows_per_shard) for name, pool in spec.pool_specs().items()}
         others = sorted(other for other in tmp_path.glob("runs/*/parts") if other != folder)
         reuse = Reuse(folder, others, encoding_of(spec, model, None, 3))
         encoded.clear()
@@ -75,7 +79,7 @@ def parts(tmp_path: Path, name: str) -> dict[str, bytes]:
 
 def test_the_same_audit_again_encodes_nothing(tars: Path, tmp_path: Path, run: Callable[..., Ran]) -> None:
     assert run("1", tars) == (2, None)
-    assert run("2", tars) == (0, "2 of 2 tars had been encoded by an earlier run and are reused")
+    assert run("2", tars) == (0, "12 of 12 pairs had been encoded by an earlier run and are reused")
     assert len(parts(tmp_path, "2")) == 4
     assert parts(tmp_path, "2") == parts(tmp_path, "1")
 
@@ -140,7 +144,7 @@ def test_a_tar_is_told_by_content(
     before = (tars / "1.tar").stat()
     write_tar(tars / "1.tar", {row: image_bytes(100 + row) for row in range(6)})
     os.utime(tars / "1.tar", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert run("3", tars) == (1, "1 of 2 tars had been encoded by an earlier run and are reused")
+    assert run("3", tars) == (1, "6 of 12 pairs had been encoded by an earlier run and are reused")
     assert parts(tmp_path, "3") != parts(tmp_path, "1")
 
 
@@ -221,17 +225,6 @@ def test_a_part_that_is_gone_is_encoded(tars: Path, tmp_path: Path, run: Callabl
     assert len(parts(tmp_path, "2")) == 4
 
 
-def test_a_folder_is_encoded_every_time(
-    tmp_path: Path, run: Callable[..., Ran], image_bytes: Callable[..., bytes]
-) -> None:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    (folder / "one.png").write_bytes(image_bytes(1))
-    (folder / "one.txt").write_text("one")
-    assert run("1", folder) == (1, None)
-    assert run("2", folder) == (1, None)
-
-
 def test_fast_is_not_exact_even_where_both_calculate_in_the_same_format(
     tars: Path, tmp_path: Path, run: Callable[..., Ran], clip_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +235,39 @@ def test_fast_is_not_exact_even_where_both_calculate_in_the_same_format(
     assert encoded == 2
     assert why == "nothing is reused of what run 1 encoded: not the same precision"
     assert run("3", tars, fast, precision="fast")[0] == 0
+
+
+def test_what_would_be_taken_over_of_a_table_is_told_without_reading_it(
+    write: Callable[..., Path],
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    clip: TargetModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = write("csv")
+    run("1", source)
+    spec = AuditSpec.model_validate(
+        {
+            "model": {"architecture": "x"},
+            "pools": {"candidates": {"source": [str(source)]}},
+            "attacks": {"aea": {"views": 1}},
+        }
+    )
+
+    def read(*_: object) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(reuse, "read_shard", read)
+
+    def entries(limit: int | None = None) -> int:
+        (shard,) = plan_shards("candidates", spec.pools.candidates)
+        (tmp_path / "looking").mkdir(exist_ok=True)
+        known = Reuse(tmp_path / "looking", [tmp_path / "runs/1/parts"], encoding_of(spec, clip, None, 3))
+        return known.entries(shard, spec.pools.candidates, limit)
+
+    assert [entries(limit) for limit in (None, 4, 3)] == [4, 4, 0]
+    write("csv", ("one", "two"))
+    assert entries() == 0
 
 
 def test_what_would_be_taken_over_is_known_without_reading_a_file_that_no_run_has_read(
@@ -265,7 +291,7 @@ def test_what_would_be_taken_over_is_known_without_reading_a_file_that_no_run_ha
         folder = tmp_path / "looking"
         folder.mkdir(exist_ok=True)
         known = Reuse(folder, earlier, encoding)
-        return [known.entries(shard, spec.pools.candidates) for shard in shards]
+        return [known.entries(shard, spec.pools.candidates, None) for shard in shards]
 
     run("1", tars)
     earlier = [tmp_path / "runs/1/parts"]
@@ -276,5 +302,209 @@ def test_what_would_be_taken_over_is_known_without_reading_a_file_that_no_run_ha
     def read(path: Path) -> str:
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr(reuse, "_digest", read)
+    monkeypatch.setattr(reuse, "file_digest", read)
     assert entries([]) == [0, 0]
+
+
+KINDS = ("csv", "jsonl", "parquet", "folder", "coco")
+
+
+@pytest.fixture
+def write(tmp_path: Path, image_bytes: Callable[..., bytes]) -> Callable[..., Path]:
+    """Writes a source of a kind with a pair for each caption; the image of the last one is no image."""
+
+    def source(kind: str, captions: Sequence[str] = ("one", "two", "three", "four")) -> Path:
+        folder = tmp_path / kind
+        folder.mkdir(exist_ok=True)
+        rows = [
+            {"image": f"{row}.png", "caption": caption, "width": row} for row, caption in enumerate(captions)
+        ]
+        for row, each in enumerate(rows):
+            last = row == len(rows) - 1
+            (folder / str(each["image"])).write_bytes(b"no image" if last else image_bytes(row))
+        file = folder / f"pairs.{'json' if kind == 'coco' else kind}"
+        if kind == "folder":
+            for row, caption in enumerate(captions):
+                (folder / f"{row}.txt").write_text(caption)
+            return folder
+        if kind == "csv":
+            with file.open("w", newline="") as table:
+                writer = csv.DictWriter(table, rows[0].keys())
+                writer.writeheader()
+                writer.writerows(rows)
+        elif kind == "jsonl":
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        elif kind == "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), file)
+        else:
+            images = [{"id": row, "file_name": each["image"]} for row, each in enumerate(rows)]
+            annotations = [
+                {"id": row, "image_id": row, "caption": each["caption"]} for row, each in enumerate(rows)
+            ]
+            file.write_text(json.dumps({"images": images, "annotations": annotations}))
+        return file
+
+    return source
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often shards were read to be encoded, and ahead of it."""
+    counts = {"to encode": 0, "ahead": 0}
+
+    def counting(name: str) -> Callable[..., object]:
+        def read_and_count(shard: Shard, spec: PoolSpec) -> object:
+            counts[name] += 1
+            return read_shard(shard, spec)
+
+        return read_and_count
+
+    monkeypatch.setattr("tui_mia.encoder.schedule.read_shard", counting("to encode"))
+    monkeypatch.setattr("tui_mia.encoder.reuse.read_shard", counting("ahead"))
+    return counts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_tar_is_reused_too_and_read_ahead_only_where_an_earlier_run_has_it(
+    kind: str, write: Callable[..., Path], tmp_path: Path, run: Callable[..., Ran], read: dict[str, int]
+) -> None:
+    source = write(kind)
+    assert run("1", source) == (1, None)
+    assert read == {"to encode": 1, "ahead": 0}
+    assert run("2", source) == (0, "4 of 4 pairs had been encoded by an earlier run and are reused")
+    assert read == {"to encode": 1, "ahead": 1}
+    assert len(parts(tmp_path, "1")) == 2
+    assert parts(tmp_path, "2") == parts(tmp_path, "1")
+
+
+def test_another_model_does_not_read_a_table_ahead_and_is_told_why_nothing_is_reused(
+    write: Callable[..., Path],
+    run: Callable[..., Ran],
+    read: dict[str, int],
+    make_model: Callable[..., ModelSpec],
+) -> None:
+    source = write("csv")
+    run("1", source)
+    other = load_target(make_model(seed=3))
+    assert run("2", source, other) == (1, "nothing is reused of what run 1 encoded: not the same weights")
+    assert read == {"to encode": 2, "ahead": 0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", ["image", "reject", "caption", "one more", "one less"])
+def test_whatever_changes_in_what_is_no_tar_it_is_encoded_again(
+    kind: str,
+    what: str,
+    write: Callable[..., Path],
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    image_bytes: Callable[..., bytes],
+) -> None:
+    source = write(kind)
+    folder = source if source.is_dir() else source.parent
+    run("1", source)
+    before = source.stat()
+    if what in ("image", "reject"):
+        (folder / ("1.png" if what == "image" else "3.png")).write_bytes(image_bytes(50))
+    else:
+        captions = {
+            "caption": "one,TWO,three,four",
+            "one more": "one,two,three,four,five",
+            "one less": "one,two",
+        }
+        write(kind, captions[what].split(","))
+        if kind == "folder" and what == "one less":
+            for name in ("2.png", "3.png"):
+                (folder / name).unlink()
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert run("2", source) == (1, None)
+    run("3", source)
+    assert parts(tmp_path, "3") == parts(tmp_path, "2") != parts(tmp_path, "1")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "encoded"),
+    [
+        ({}, {"limit": 2}, 1),
+        ({"limit": 2}, {}, 1),
+        ({"limit": 2}, {"limit": 2}, 0),
+        ({"limit": 2}, {"limit": 3}, 1),
+        ({}, {"limit": 4}, 0),
+        ({}, {"member": [True]}, 1),
+        ({"caption": "caption"}, {}, 1),
+    ],
+)
+def test_how_a_table_is_read_is_part_of_what_it_is_told_by(
+    first: dict[str, object],
+    second: dict[str, object],
+    encoded: int,
+    write: Callable[..., Path],
+    tmp_path: Path,
+    run: Callable[..., Ran],
+) -> None:
+    source = write("csv")
+    run("1", source, **first)
+    assert run("2", source, **second)[0] == encoded
+    folder = tmp_path / "runs" / "1"
+    shutil.rmtree(folder)
+    reused = parts(tmp_path, "2")
+    shutil.rmtree(tmp_path / "runs" / "2")
+    run("3", source, **second)
+    assert parts(tmp_path, "3") == reused
+
+
+def test_of_a_table_in_several_shards_those_that_stayed_the_same_are_reused(
+    write: Callable[..., Path], run: Callable[..., Ran]
+) -> None:
+    source = write("csv")
+    assert run("1", source, rows_per_shard=2) == (2, None)
+    write("csv", ("one", "two", "three", "FOUR"))
+    reused = "2 of 4 pairs had been encoded by an earlier run and are reused"
+    assert run("2", source, rows_per_shard=2) == (1, reused)
+    assert run("3", source, rows_per_shard=2)[0] == 0
+
+
+@pytest.mark.parametrize("part_entries", [1, 2, 3, 4])
+def test_a_table_of_several_parts_is_reused_whole(
+    part_entries: int,
+    write: Callable[..., Path],
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui_mia.encoder.schedule.PART_ENTRIES", part_entries)
+    source = write("csv")
+    run("1", source)
+    assert run("2", source)[0] == 0
+    (tmp_path / "runs/2/parts/candidates-000000-000000.parquet").unlink()
+    assert run("3", source)[0] == 0
+    assert parts(tmp_path, "3") == parts(tmp_path, "1")
+
+
+def test_a_table_that_was_begun_is_not_for_others(
+    write: Callable[..., Path], tmp_path: Path, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_mia.encoder.schedule.PART_ENTRIES", 2)
+    source = write("csv")
+    run("1", source)
+    folder = tmp_path / "runs" / "1" / "parts"
+    (folder / INDEX).write_text((folder / INDEX).read_text().splitlines()[0] + "\n")
+    (folder / "candidates-000000-000001.parquet").unlink()
+    write("csv", ("ONE", "two", "three", "four"))
+    run("1", source)
+    assert run("2", source) == (3, None)
+
+
+def test_a_table_that_goes_away_is_told_as_such(
+    write: Callable[..., Path], run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write("csv")
+    run("1", source)
+
+    def gone(shard: Shard, spec: PoolSpec) -> object:
+        source.unlink()
+        return read_shard(shard, spec)
+
+    monkeypatch.setattr(reuse, "read_shard", gone)
+    with pytest.raises(PoolError, match="can't be read: No such file"):
+        run("2", source)

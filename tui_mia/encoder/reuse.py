@@ -4,8 +4,9 @@ The embeddings are those that runs keep anyway, in `parts/`: there is no second
 store that could grow or be forgotten, and what a deleted run had is gone unless
 another run has it too. A shard is taken over where its content and all that
 goes into its encoding are the same, by hash: a changed checkpoint under the same
-name is another model, and a tar that was written again with the same bytes is
-the same tar. Only tars are told by content so far.
+name is another model, and a file that was written again with the same pairs is
+the same file. A tar is read for that before it is encoded. Anything else is
+read ahead only if an earlier run has the same rows of the same source.
 """
 
 from __future__ import annotations
@@ -14,35 +15,25 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 
+from tui_mia.encoder.content import EntriesDigest, Signature, file_digest, signature_of
 from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.parts import part_files
-from tui_mia.pools import Shard
+from tui_mia.encoder.reuse_index import EarlierRun, EncodedShard, read_index, tell_encoding, tell_shard
+from tui_mia.pools import Pair, PoolError, Reject, Shard, read_shard
 from tui_mia.spec import AuditSpec, PoolSpec
 
-INDEX = "index.jsonl"
-_ENTRY = {"key", "content", "signature", "pool", "shard", "parts", "entries", "cut"}
 _ROOMS = ("encoder", "pools")
 
-Signature: TypeAlias = list[str | int]
-_Entry: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ShardKey:
-    """SHA-256 of all that a shard's parts depend on and of its content alone, and how its file is known."""
-
-    key: str
-    content: str
-    signature: Signature
+Found: TypeAlias = tuple[EarlierRun, EncodedShard]
 
 
 class Reuse:
@@ -56,108 +47,165 @@ class Reuse:
         self._folder = folder
         self._encoding = encoding
         self._taken = self._encoded = 0
-        self._earlier: dict[tuple[str, int | None], tuple[Path, _Entry]] = {}
+        self._earlier: dict[str, list[Found]] = {}
+        self._by_content: dict[str, Found] = {}
         self._digests: dict[str, str] = {}
-        self._paths: set[str] = set()
-        self._by_content: dict[str, tuple[Path, Mapping[str, object]]] = {}
         self._why_not: str | None = None
-        for other in earlier:
-            described, entries = _read_index(other / INDEX)
-            for entry in entries:
-                self._digests[json.dumps(entry["signature"])] = entry["content"]
-                self._paths.add(entry["signature"][0])
-                self._earlier[entry["key"], entry["cut"]] = other, entry
-                self._by_content[entry["content"]] = other, described
-        begun, _ = _read_index(folder / INDEX)
+        for run in map(read_index, earlier):
+            for encoded in run.shards:
+                self._earlier.setdefault(encoded.asked, []).append((run, encoded))
+                self._by_content[encoded.content] = run, encoded
+                self._digests[json.dumps(encoded.signature)] = encoded.content
+        begun = read_index(folder).encoding
         # A run that went on with another library or device has parts of two kinds: they are not for others.
         self._pure = begun in ({}, json.loads(json.dumps(encoding)))
         if not begun:
-            self._tell({"encoding": encoding})
+            tell_encoding(folder, encoding)
 
-    def key(self, shard: Shard, spec: PoolSpec) -> ShardKey | None:
-        """What a shard is told by; None for what is no tar, and for a file that can't be read."""
-        if shard.format != "webdataset":
-            return None
-        try:
-            signature = _signature(shard.path)
-            content = self._digests.get(json.dumps(signature)) or _digest(shard.path)
-            keys = _digest(Path(spec.keys)) if spec.keys else None
-        except OSError:
-            return None
-        columns = [spec.image, spec.caption, spec.member if isinstance(spec.member, str) else None]
-        reading = [str(shard.path), shard.member, columns, keys]
-        whole = json.dumps([self._encoding, reading, content], sort_keys=True)
-        return ShardKey(hashlib.sha256(whole.encode()).hexdigest(), content, signature)
-
-    def take(self, key: ShardKey, shard: Shard, left: int | None) -> bool:
-        """Take over the parts of a shard of which none is here from an earlier run, if one has them.
+    def of(self, shard: Shard, spec: PoolSpec, left: int | None) -> ShardReuse | None:
+        """A shard of which no part is here yet; None if it can't be read.
 
         `left` is how many of its entries may be read, if there is a limit.
         """
-        found = self._found(key, left)
-        if found is None:
-            self._miss(key)
-            return False
-        other, entry = found
-        numbers = range(entry["parts"])
-        theirs = [part_files(other, entry["pool"], entry["shard"], number) for number in numbers]
-        ours = [part_files(self._folder, shard.pool, shard.index, number) for number in numbers]
+        try:
+            asked, signature = _asked(shard, spec), signature_of(shard.path)
+            content = self._tar_digest(shard, signature) if shard.format == "webdataset" else None
+        except OSError:
+            return None
+        return ShardReuse(self, shard, spec, left, asked, signature, content)
+
+    def entries(self, shard: Shard, spec: PoolSpec, left: int | None) -> int:
+        """How many entries of a shard would be taken over.
+
+        A tar that no run has read is not read for it; nor is anything that is no tar,
+        where a file that was not written since is taken to be the same.
+        """
+        try:
+            asked, signature = _asked(shard, spec), signature_of(shard.path)
+            known = self.candidates(asked, left)
+            if shard.format == "webdataset" and known:
+                content = self._tar_digest(shard, signature)
+                known = [found for found in known if found[1].content == content]
+            elif shard.format != "webdataset":
+                known = [found for found in known if found[1].signature == signature]
+        except OSError:
+            return 0
+        return known[-1][1].entries if known else 0
+
+    def candidates(self, asked: str, left: int | None) -> list[Found]:
+        """The runs that have a shard or its first `left` entries, whatever was in it; the newest last."""
+        return [
+            (run, encoded)
+            for run, encoded in self._earlier.get(asked, [])
+            if encoded.is_all_for(left) and not self._differing(run) and run.has(encoded)
+        ]
+
+    def take(self, found: Found, shard: Shard) -> bool:
+        """Take over the parts that a run has; False if one was deleted in this moment."""
+        run, encoded = found
+        theirs = encoded.files(run.folder)
+        ours = [part_files(self._folder, shard.pool, shard.index, part) for part in range(encoded.parts)]
         try:
             for source, target in zip(chain(*theirs), chain(*ours), strict=True):
                 _link(source, target)
-        except FileNotFoundError:  # deleted in this moment: what is not here is encoded
-            self._miss(key)
+        except FileNotFoundError:
             return False
-        self._taken += 1
+        self._taken += encoded.entries
         return True
 
-    def entries(self, shard: Shard, spec: PoolSpec) -> int:
-        """How many entries of a shard would be taken over; a file that no run has read is not read for it."""
-        if str(shard.path) not in self._paths or (key := self.key(shard, spec)) is None:
-            return 0
-        found = self._found(key, spec.limit)
-        return 0 if found is None else int(found[1]["entries"])
+    def encoded_anew(self, content: str, entries: int) -> None:
+        """A shard was not taken over: why not, if an earlier run has encoded the same."""
+        self._encoded += entries
+        if self._why_not is None and content in self._by_content:
+            run, _ = self._by_content[content]
+            if differ := self._differing(run):
+                why = f"not the same {', '.join(differ)}"
+                self._why_not = f"nothing is reused of what run {run.run_id} encoded: {why}"
 
-    def remember(self, key: ShardKey, shard: Shard, left: int | None, entries: int, parts: int) -> None:
-        """Tell later runs that this one has all entries of a shard, or the first `left`.
-
-        Not if its file has changed or gone meanwhile.
-        """
-        try:
-            unchanged = _signature(shard.path) == key.signature
-        except OSError:
-            return
-        if self._pure and unchanged:
-            place = {"pool": shard.pool, "shard": shard.index, "parts": parts}
-            cut = left if left is not None and entries >= left else None
-            self._tell(asdict(key) | place | {"entries": entries, "cut": cut})
+    def remember(self, encoded: EncodedShard) -> None:
+        """Tell later runs of a shard that is encoded."""
+        if self._pure:
+            tell_shard(self._folder, encoded)
 
     def summary(self) -> str | None:
-        """What was reused, or why nothing was although an earlier run has encoded the same tars."""
+        """What was reused, or why nothing was although an earlier run has encoded the same pairs."""
         if self._taken:
-            shards = self._taken + self._encoded
-            return f"{self._taken} of {shards} tars had been encoded by an earlier run and are reused"
+            pairs = self._taken + self._encoded
+            return f"{self._taken:,} of {pairs:,} pairs had been encoded by an earlier run and are reused"
         return self._why_not
 
-    def _found(self, key: ShardKey, left: int | None) -> tuple[Path, _Entry] | None:
-        """Which run has a shard, or the first `left` of its entries, and what it says of it."""
-        found = self._earlier.get((key.key, left)) or self._earlier.get((key.key, None))
-        return found if found is not None and _fits(found[1], left) else None
+    def _tar_digest(self, shard: Shard, signature: Signature) -> str:
+        return self._digests.get(json.dumps(signature)) or file_digest(shard.path)
 
-    def _miss(self, key: ShardKey) -> None:
-        self._encoded += 1
-        if key.content in self._by_content and self._why_not is None:
-            other, described = self._by_content[key.content]
-            differ = [name for name, value in self._encoding.items() if described.get(name) != value]
-            if differ:
-                run = other.parent.name
-                self._why_not = (
-                    f"nothing is reused of what run {run} encoded: not the same {', '.join(differ)}"
-                )
+    def _differing(self, run: EarlierRun) -> list[str]:
+        """The names of what would have to be the same and is not."""
+        return [name for name, value in self._encoding.items() if run.encoding.get(name) != value]
 
-    def _tell(self, entry: Mapping[str, object]) -> None:
-        with (self._folder / INDEX).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+
+class ShardReuse:
+    """One shard on its way through a run: taken over if it can be, and remembered for later runs."""
+
+    def __init__(
+        self,
+        reuse: Reuse,
+        shard: Shard,
+        spec: PoolSpec,
+        left: int | None,
+        asked: str,
+        signature: Signature,
+        tar_digest: str | None,
+    ) -> None:
+        self._reuse = reuse
+        self._shard = shard
+        self._spec = spec
+        self._left = left
+        self._asked = asked
+        self._signature = signature
+        self._tar_digest = tar_digest
+        self._watched = EntriesDigest()
+        self._taken_content: str | None = None
+
+    def take(self) -> None:
+        """Take over the parts of the shard from an earlier run, if one has them."""
+        candidates = self._reuse.candidates(self._asked, self._left)
+        if not candidates:
+            return
+        content = self._tar_digest or self._read_ahead(max(encoded.entries for _, encoded in candidates))
+        same = [found for found in candidates if found[1].content == content]
+        if same and self._reuse.take(same[-1], self._shard):
+            self._taken_content = content
+
+    def watch(self, entries: Iterator[Pair | Reject]) -> Iterator[Pair | Reject]:
+        """The entries on their way to be encoded, which tell the content unless that is known."""
+        return entries if self._tar_digest else self._watched.watch(entries)
+
+    def finish(self, entries: int, parts: int) -> None:
+        """All entries of the shard, or the first that may be read, are in parts: later runs may take them.
+
+        Not those of a tar that has changed or gone while it was read.
+        """
+        content = self._taken_content or self._tar_digest or self._watched.hexdigest()
+        if self._taken_content is None:
+            self._reuse.encoded_anew(content, entries)
+        try:
+            unchanged = signature_of(self._shard.path) == self._signature
+        except OSError:
+            unchanged = False
+        if self._tar_digest and not unchanged:
+            return
+        cut = self._left if self._left is not None and entries >= self._left else None
+        place = (self._shard.pool, self._shard.index)
+        self._reuse.remember(EncodedShard(self._asked, content, self._signature, *place, parts, entries, cut))
+
+    def _read_ahead(self, most: int) -> str | None:
+        """What is in the shard; None if that is more than `most` entries, or can't be read."""
+        digest = EntriesDigest()
+        entries = islice(digest.watch(read_shard(self._shard, self._spec)), self._left)
+        try:
+            more = next(islice(entries, most, None), None)
+        except PoolError:
+            return None
+        return digest.hexdigest() if more is None else None
 
 
 def encoding_of(
@@ -181,11 +229,12 @@ def encoding_of(
     }
 
 
-def _fits(entry: _Entry, left: int | None) -> bool:
-    """Whether what a run has of a shard is what another that may read so many entries would have."""
-    return bool(
-        entry["cut"] == left or (entry["cut"] is None and left is not None and entry["entries"] <= left)
-    )
+def _asked(shard: Shard, spec: PoolSpec) -> str:
+    """Which shard it is and how it is read, as SHA-256."""
+    keys = file_digest(Path(spec.keys)) if spec.keys else None
+    columns = [spec.image, spec.caption, spec.member if isinstance(spec.member, str) else None]
+    reading = [str(shard.path), shard.start, shard.stop, shard.member, columns, keys]
+    return hashlib.sha256(json.dumps(reading).encode()).hexdigest()
 
 
 def _code() -> str:
@@ -196,17 +245,6 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _signature(path: Path) -> Signature:
-    """By what a file that has not changed is known without reading it."""
-    status = path.stat()
-    return [str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _link(source: Path, target: Path) -> None:
     """A part never changes, so that runs can share it; where links can't be had it is copied."""
     try:
@@ -215,23 +253,3 @@ def _link(source: Path, target: Path) -> None:
         temporary = target.with_name(target.name + ".tmp")
         shutil.copyfile(source, temporary)
         os.replace(temporary, target)
-
-
-def _read_index(path: Path) -> tuple[Mapping[str, object], list[_Entry]]:
-    """What an index says of the encoding, and its shards; a line that was cut off counts for none."""
-    described: Mapping[str, object] = {}
-    entries: list[_Entry] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return described, entries
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if entry.keys() >= _ENTRY:
-            entries.append(entry)
-        else:
-            described = entry.get("encoding", described)
-    return described, entries

@@ -14,7 +14,7 @@ from tui_mia.encoder.encode import BatchLimit, encode_shard
 from tui_mia.encoder.meter import Meter
 from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.parts import finished_parts, part_files, samples_schema, write_part
-from tui_mia.encoder.reuse import Reuse
+from tui_mia.encoder.reuse import Reuse, ShardReuse
 from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
 from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec, PoolSpec
@@ -103,12 +103,12 @@ def encode_pools(
             # What an earlier attempt left of a shard may be of other content.
             begun = any(path.exists() for path in part_files(folder, pool, shard.index, 0))
             with meter.shard():
-                key = reuse.key(shard, pool_specs[pool]) if reuse and left != 0 and not begun else None
-                if reuse and key:
-                    reuse.take(key, shard, left)
-                parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode)
-            if reuse and key:
-                reuse.remember(key, shard, left, work.samples + work.rejects - read, parts)
+                known = reuse.of(shard, pool_specs[pool], left) if reuse and left != 0 and not begun else None
+                if known:
+                    known.take()
+                parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode, known)
+            if known:
+                known.finish(work.samples + work.rejects - read, parts)
             work.extent_done = done_before + shard.extent
         _tell(on_progress, works, pool, meter)
 
@@ -120,6 +120,7 @@ def _encode_rest(
     work: _PoolWork,
     columns: Collection[str],
     encode: Callable[[Iterator[Pair | Reject]], Tables],
+    known: ShardReuse | None,
 ) -> int:
     """Encode the entries of a shard that are in no part yet, and return how many parts it has.
 
@@ -131,7 +132,10 @@ def _encode_rest(
     if work.left == 0 or (done and sum(done[-1]) < PART_ENTRIES):
         return len(done)
     read = sum(map(sum, done))
-    items = islice(read_shard(shard, spec), read, None if work.left is None else read + work.left)
+    entries = read_shard(shard, spec)
+    if known:
+        entries = known.watch(entries)
+    items = islice(entries, read, None if work.left is None else read + work.left)
     for number in count(len(done)):
         samples, rejects = encode(islice(items, PART_ENTRIES))
         write_part(folder, shard.pool, shard.index, number, samples, rejects)
