@@ -12,10 +12,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from torch import Tensor
 
 from tests.encoder.conftest import write_tar
-from tui_mia.encoder import Reuse, TargetModel, encode_pools, encoding_of, load_target, model, reuse
+from tui_mia.encoder import (
+    Reuse,
+    TargetModel,
+    encode_pools,
+    encoding_of,
+    load_target,
+    model,
+    part_paths,
+    reuse,
+    views,
+)
 from tui_mia.encoder.encode import encode_shard
+from tui_mia.encoder.parts import matrix_of
 from tui_mia.encoder.reuse_index import INDEX
 from tui_mia.pools import PoolError, Shard, plan_shards, read_shard
 from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec
@@ -50,6 +63,8 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
         source: Path,
         model: TargetModel = clip,
         views: int = 1,
+        view_seed: int = 0,
+        reference: TargetModel | None = None,
         precision: str = "exact",
         rows_per_shard: int = 10_000,
         **pool: object,
@@ -60,17 +75,25 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
             {
                 "model": {"architecture": "x", "precision": precision},
                 "pools": {"candidates": {"source": [str(source)]} | pool},
-                "attacks": {"aea": {"views": views}},
+                "attacks": {"aea": {"views": views, "seed": view_seed}} if views else {"csa": {}},
             }
         )
         shards = {name: plan_shards(name, pool, rows_per_shard) for name, pool in spec.pool_specs().items()}
         others = sorted(other for other in tmp_path.glob("runs/*/parts") if other != folder)
-        reuse = Reuse(folder, others, encoding_of(spec, model, None, 3))
+        reuse = Reuse(folder, others, encoding_of(spec, model, reference, 3))
         encoded.clear()
-        encode_pools(spec, shards, model, 3, folder, lambda *progress: None, None, reuse)
+        encode_pools(spec, shards, model, 3, folder, lambda *progress: None, reference, reuse)
         return len(encoded), reuse.summary()
 
     return make
+
+
+def assert_same_bits(table: pa.Table, other: pa.Table) -> None:
+    """Also where 0.0 equals -0.0."""
+    assert table.equals(other, check_metadata=True)
+    for name in table.column_names:
+        if pa.types.is_fixed_size_list(table.schema.field(name).type):
+            assert matrix_of(table[name]).tobytes() == matrix_of(other[name]).tobytes()
 
 
 def parts(tmp_path: Path, name: str) -> dict[str, bytes]:
@@ -508,3 +531,70 @@ def test_a_table_that_goes_away_is_told_as_such(
     monkeypatch.setattr(reuse, "read_shard", gone)
     with pytest.raises(PoolError, match="can't be read: No such file"):
         run("2", source)
+
+
+@pytest.mark.parametrize(("views", "view_seed"), [(2, 0), (1, 0), (0, 0), (0, 5)])
+@pytest.mark.parametrize("with_reference", [False, True])
+def test_of_a_run_with_more_views_the_first_are_taken_and_are_what_a_run_alone_would_have(
+    views: int,
+    view_seed: int,
+    with_reference: bool,
+    tars: Path,
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    siglip: TargetModel,
+) -> None:
+    reference = siglip if with_reference else None
+    run("1", tars, views=3, reference=reference)
+    again = run("2", tars, views=views, view_seed=view_seed, reference=reference)
+    assert again == (0, "12 of 12 pairs had been encoded by an earlier run and are reused")
+    shutil.move(tmp_path / "runs", tmp_path / "reused")
+    assert run("2", tars, views=views, view_seed=view_seed, reference=reference)[0] == 2
+    reused = sorted((tmp_path / "reused/2/parts").glob("*.parquet"))
+    assert len(reused) == 4
+    for path in reused:
+        assert_same_bits(pq.read_table(path), pq.read_table(tmp_path / "runs/2/parts" / path.name))
+
+
+def test_what_was_taken_of_more_views_is_reused_again_and_leaves_the_first_run_as_it_was(
+    tars: Path, tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    run("1", tars, views=2)
+    before = parts(tmp_path, "1")
+    run("2", tars, views=1)
+    assert parts(tmp_path, "1") == before
+    assert run("3", tars, views=1)[0] == 0
+    part = "candidates-000000-000000.parquet"
+    assert (tmp_path / "runs/3/parts" / part).samefile(tmp_path / "runs/2/parts" / part)
+    assert not list((tmp_path / "runs").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("views", "view_seed", "differ"),
+    [(3, 0, "views"), (2, 1, "seed of the views"), (1, 1, "seed of the views")],
+)
+def test_views_that_no_run_has_are_encoded_and_the_reason_is_told(
+    views: int, view_seed: int, differ: str, tars: Path, run: Callable[..., Ran]
+) -> None:
+    run("1", tars, views=2)
+    why = f"nothing is reused of what run 1 encoded: not the same {differ}"
+    assert run("2", tars, views=views, view_seed=view_seed) == (2, why)
+
+
+def test_a_pair_that_a_model_overflowed_on_in_one_view_is_looked_at_again_with_fewer(
+    tars: Path, tmp_path: Path, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last_view_overflows(canvas: Tensor, keys: object, view: int, seed: int) -> Tensor:
+        made = views.make_view(canvas, keys, view, seed)  # type: ignore[arg-type]
+        return made * torch.inf if view == 2 else made
+
+    with monkeypatch.context() as overflowing:
+        overflowing.setattr("tui_mia.encoder.encode.make_view", last_view_overflows)
+        run("1", tars, views=2)
+    assert not any(
+        pq.read_metadata(path).num_rows for path in part_paths(tmp_path / "runs/1/parts", "candidates")
+    )
+    assert run("2", tars, views=1)[0] == 2
+    assert all(
+        pq.read_metadata(path).num_rows for path in part_paths(tmp_path / "runs/2/parts", "candidates")
+    )

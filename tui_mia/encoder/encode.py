@@ -17,11 +17,17 @@ from tui_mia.encoder.fast_paths import tokens_run
 from tui_mia.encoder.images import Picture, decoded_batches
 from tui_mia.encoder.meter import Meter, Work
 from tui_mia.encoder.model import ModelError, TargetModel
-from tui_mia.encoder.parts import REJECTS, sample_keys, samples_schema
+from tui_mia.encoder.parts import REJECTS, SeenBy, lists_of, sample_keys, samples_schema
 from tui_mia.encoder.views import make_view
 from tui_mia.pools import Pair, Reject, pair_id
 
 Pairing: TypeAlias = tuple[Pair, Picture]
+
+# Why a pair is rejected that a model overflows on, be it in one view only.
+NOT_FINITE: dict[SeenBy, str] = {
+    "target": "the model's embedding is not finite",
+    "reference": "the reference model's embedding is not finite",
+}
 
 
 class BatchLimit:
@@ -110,11 +116,10 @@ def encode_shard(
     limit, meter = limit or BatchLimit(), meter or Meter()
     pairs: list[pa.RecordBatch] = []
     rejects: list[Reject] = []
-    why = "the model's embedding is not finite"
-    encoders = [_Encoder(model, lambda picture: picture.pixels, why, meter)]
+    encoders = [_Encoder(model, lambda picture: picture.pixels, NOT_FINITE["target"], meter)]
     if reference is not None:
-        why = "the reference model's embedding is not finite"
-        encoders.append(_Encoder(reference, lambda picture: picture.reference_pixels, why, meter))
+        beside = _Encoder(reference, lambda picture: picture.reference_pixels, NOT_FINITE["reference"], meter)
+        encoders.append(beside)
     schema: pa.Schema | None = None
     preprocesses = [encoder.model.preprocess for encoder in encoders]
     for batch in meter.waiting(decoded_batches(items, batch_size, *preprocesses)):
@@ -237,10 +242,6 @@ def _cosines(image: Tensor, text: Tensor) -> Tensor:
 def _record(
     good: Sequence[Pairing], ids: Sequence[str], encoded: Sequence[_Encoded], schema: pa.Schema
 ) -> pa.RecordBatch:
-    def rows_of(matrix: NDArray[np.float32]) -> pa.Array:
-        flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
-        return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
-
     metadata = [json.dumps(pair.metadata, ensure_ascii=False) if pair.metadata else None for pair, _ in good]
     seen = [picture.appearance for _, picture in good]
     of_models = [(of_model.similarities, of_model.image, of_model.text) for of_model in encoded]
@@ -254,10 +255,10 @@ def _record(
             pa.array([picture.width for _, picture in good], pa.int32()),
             pa.array([picture.height for _, picture in good], pa.int32()),
             pa.array(metadata, pa.string()),
-            rows_of(np.stack([appearance.form for appearance in seen])),
-            rows_of(np.stack([appearance.statistics for appearance in seen])),
+            lists_of(np.stack([appearance.form for appearance in seen])),
+            lists_of(np.stack([appearance.statistics for appearance in seen])),
             pa.array([appearance.perceptual_hash for appearance in seen], pa.uint64()),
-            *(rows_of(matrix) for of_model in of_models for matrix in of_model),
+            *(lists_of(matrix) for of_model in of_models for matrix in of_model),
         ],
         schema=schema,
     )

@@ -5,7 +5,8 @@ store that could grow or be forgotten, and what a deleted run had is gone unless
 another run has it too. A shard is taken over where its content and all that
 goes into its encoding are the same, by hash: a changed checkpoint under the same
 name is another model, and a file that was written again with the same pairs is
-the same file. A tar is read for that before it is encoded. Anything else is
+the same file. Of a run with more views the first ones are taken: a view is the
+same however many come after it. A tar is read for that before it is encoded. Anything else is
 read ahead only if an earlier run has the same rows of the same source.
 """
 
@@ -18,17 +19,20 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import pyarrow.parquet as pq
 import torch
 
 from tui_mia.encoder.content import EntriesDigest, Signature, file_digest, signature_of
+from tui_mia.encoder.encode import NOT_FINITE
 from tui_mia.encoder.model import TargetModel
-from tui_mia.encoder.parts import part_files
+from tui_mia.encoder.parts import part_files, with_first_views
 from tui_mia.encoder.reuse_index import EarlierRun, EncodedShard, read_index, tell_encoding, tell_shard
 from tui_mia.pools import Pair, PoolError, Reject, Shard, read_shard
+from tui_mia.runs.parquet import replace_with_table
 from tui_mia.spec import AuditSpec, PoolSpec
 
 _ROOMS = ("encoder", "pools")
@@ -43,9 +47,10 @@ class Reuse:
     parts of this run, `earlier` those of others, the newest last.
     """
 
-    def __init__(self, folder: Path, earlier: Iterable[Path], encoding: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, earlier: Iterable[Path], encoding: Mapping[str, Any]) -> None:
         self._folder = folder
         self._encoding = encoding
+        self._views = int(encoding.get("views", 0))
         self._taken = self._encoded = 0
         self._earlier: dict[str, list[Found]] = {}
         self._by_content: dict[str, Found] = {}
@@ -104,10 +109,16 @@ class Reuse:
         """Take over the parts that a run has; False if one was deleted in this moment."""
         run, encoded = found
         theirs = encoded.files(run.folder)
-        ours = [part_files(self._folder, shard.pool, shard.index, part) for part in range(encoded.parts)]
         try:
-            for source, target in zip(chain(*theirs), chain(*ours), strict=True):
-                _link(source, target)
+            if run.views != self._views and any(_depends_on_views(rejects) for rejects, _ in theirs):
+                return False
+            for number, (rejects, samples) in enumerate(theirs):
+                our_rejects, our_samples = part_files(self._folder, shard.pool, shard.index, number)
+                _link(rejects, our_rejects)
+                if run.views == self._views:
+                    _link(samples, our_samples)
+                else:
+                    replace_with_table(our_samples, with_first_views(pq.read_table(samples), self._views))
         except FileNotFoundError:
             return False
         self._taken += encoded.entries
@@ -139,7 +150,11 @@ class Reuse:
 
     def _differing(self, run: EarlierRun) -> list[str]:
         """The names of what would have to be the same and is not."""
-        return [name for name, value in self._encoding.items() if run.encoding.get(name) != value]
+        differ = [name for name, value in self._encoding.items() if run.encoding.get(name) != value]
+        if self._views <= run.views:
+            differ = [name for name in differ if name != "views"]
+        # The plain image has no seed.
+        return [name for name in differ if name != "seed of the views" or self._views]
 
 
 class ShardReuse:
@@ -172,7 +187,8 @@ class ShardReuse:
             return
         content = self._tar_digest or self._read_ahead(max(encoded.entries for _, encoded in candidates))
         same = [found for found in candidates if found[1].content == content]
-        if same and self._reuse.take(same[-1], self._shard):
+        # One with as many views, if there is any: its parts are shared as they are.
+        if same and self._reuse.take(min(reversed(same), key=lambda found: found[0].views), self._shard):
             self._taken_content = content
 
     def watch(self, entries: Iterator[Pair | Reject]) -> Iterator[Pair | Reject]:
@@ -243,6 +259,12 @@ def _code() -> str:
         for path in sorted((Path(__file__).parent.parent / room).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _depends_on_views(rejects: Path) -> bool:
+    """Whether a model overflowed on a pair: perhaps only in a view that another run does not have."""
+    reasons = pq.read_table(rejects, columns=["reason"])["reason"].to_pylist()
+    return not set(reasons).isdisjoint(NOT_FINITE.values())
 
 
 def _link(source: Path, target: Path) -> None:

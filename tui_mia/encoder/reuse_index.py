@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tui_mia.encoder.content import Signature
 from tui_mia.encoder.parts import part_files
@@ -48,8 +49,13 @@ class EarlierRun:
     """What a run has in `folder`: all that went into its embeddings beside the pairs, and its shards."""
 
     folder: Path
-    encoding: Mapping[str, object]
+    encoding: Mapping[str, Any]
     shards: tuple[EncodedShard, ...]
+
+    @property
+    def views(self) -> int:
+        """How many views of each image it encoded beside the plain one."""
+        return int(self.encoding.get("views", 0))
 
     @property
     def run_id(self) -> str:
@@ -62,7 +68,7 @@ class EarlierRun:
 
 def read_index(folder: Path) -> EarlierRun:
     """What the index in a folder says; a line that was cut off, or of another version, counts for none."""
-    encoding: Mapping[str, object] = {}
+    encoding: Mapping[str, Any] = {}
     shards: list[EncodedShard] = []
     try:
         lines = (folder / INDEX).read_text(encoding="utf-8").splitlines()
