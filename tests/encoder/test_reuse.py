@@ -248,6 +248,18 @@ def test_a_part_that_is_gone_is_encoded(tars: Path, tmp_path: Path, run: Callabl
     assert len(parts(tmp_path, "2")) == 4
 
 
+def test_where_all_embeddings_were_removed_that_is_told(
+    tars: Path, tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    run("1", tars)
+    for path in (tmp_path / "runs/1/parts").glob("*.parquet"):
+        path.unlink()
+    assert run("2", tars) == (
+        2,
+        "nothing is reused of what run 1 encoded: its embeddings were removed since",
+    )
+
+
 def test_fast_is_not_exact_even_where_both_calculate_in_the_same_format(
     tars: Path, tmp_path: Path, run: Callable[..., Ran], clip_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

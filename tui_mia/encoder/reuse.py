@@ -128,10 +128,14 @@ class Reuse:
         """A shard was not taken over: why not, if an earlier run has encoded the same."""
         self._encoded += entries
         if self._why_not is None and content in self._by_content:
-            run, _ = self._by_content[content]
+            run, encoded = self._by_content[content]
             if differ := self._differing(run):
                 why = f"not the same {', '.join(differ)}"
-                self._why_not = f"nothing is reused of what run {run.run_id} encoded: {why}"
+            elif not run.has(encoded):
+                why = "its embeddings were removed since"
+            else:
+                return
+            self._why_not = f"nothing is reused of what run {run.run_id} encoded: {why}"
 
     def remember(self, encoded: EncodedShard) -> None:
         """Tell later runs of a shard that is encoded."""
