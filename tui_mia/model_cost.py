@@ -32,13 +32,14 @@ from tui_mia.after_cost import time_after
 from tui_mia.costs import AfterCost, ModelCost
 from tui_mia.encoder.appearance import FORM_NAMES, STATISTICS_NAMES
 from tui_mia.encoder.encode import encode_shard
+from tui_mia.encoder.encoding import encoding_of
 from tui_mia.encoder.fast_paths import speed_up
 from tui_mia.encoder.fingerprint import Fingerprint
 from tui_mia.encoder.images import Picture, decoded_batches
 from tui_mia.encoder.model import ModelError, ModelTable, TargetModel, check_names, load_target
 from tui_mia.encoder.operations import empty_images, image_side, operations_of, without_contents
 from tui_mia.encoder.preprocess import in_bytes
-from tui_mia.encoder.reuse import Reuse, encoding_of
+from tui_mia.encoder.reuse import Reuse
 from tui_mia.encoder.reuse_index import INDEX
 from tui_mia.pools import Pair, PoolError, PoolName, Reject, plan_shards
 from tui_mia.pools.preview import preview

@@ -9,14 +9,17 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.encoder.conftest import write_tar
 from tui_mia.encoder import (
+    BatchLimit,
     Reuse,
     TargetModel,
     encode_pools,
@@ -25,11 +28,11 @@ from tui_mia.encoder import (
     model,
     part_paths,
     reuse,
-    views,
 )
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.parts import matrix_of
 from tui_mia.encoder.reuse_index import INDEX
+from tui_mia.encoder.views import make_view
 from tui_mia.pools import PoolError, Shard, plan_shards, read_shard
 from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec
 
@@ -208,7 +211,7 @@ def test_a_run_that_went_on_with_another_library_is_not_for_others(
     tars: Path, tmp_path: Path, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
-        older.setattr("tui_mia.encoder.reuse.version", lambda name: "0")
+        older.setattr("tui_mia.encoder.encoding.version", lambda name: "0")
         run("1", tars)
         for path in (tmp_path / "runs/1/parts").glob("*candidates-000001*"):
             path.unlink()
@@ -582,31 +585,122 @@ def test_what_was_taken_of_more_views_is_reused_again_and_leaves_the_first_run_a
 
 
 @pytest.mark.parametrize(
-    ("views", "view_seed", "differ"),
-    [(3, 0, "views"), (2, 1, "seed of the views"), (1, 1, "seed of the views")],
+    ("before", "views", "view_seed", "added"),
+    [(1, 3, 0, {2, 3}), (2, 3, 0, {3}), (0, 2, 7, {1, 2}), (2, 2, 1, {1, 2}), (3, 1, 1, {1})],
 )
-def test_views_that_no_run_has_are_encoded_and_the_reason_is_told(
-    views: int, view_seed: int, differ: str, tars: Path, run: Callable[..., Ran]
+@pytest.mark.parametrize("with_reference", [False, True])
+@pytest.mark.parametrize("at_once", [3, 2])
+def test_of_a_run_with_fewer_views_only_the_others_are_encoded_and_the_numbers_are_those_of_a_run_alone(
+    before: int,
+    views: int,
+    view_seed: int,
+    added: set[int],
+    with_reference: bool,
+    at_once: int,
+    tars: Path,
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    siglip: TargetModel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    made: set[int] = set()
+
+    def noted(canvas: Tensor, keys: NDArray[np.uint64], view: int, seed: int) -> Tensor:
+        made.add(view)
+        return make_view(canvas, keys, view, seed)
+
+    def no_caption(*_: object) -> None:
+        raise AssertionError("a caption is encoded again")
+
+    monkeypatch.setattr(BatchLimit, "size", lambda self, wanted: min(wanted, at_once))
+    reference = siglip if with_reference else None
+    run("1", tars, views=before, reference=reference)
+    first = parts(tmp_path, "1")
+    with monkeypatch.context() as patched:
+        patched.setattr("tui_mia.encoder.encode.make_view", noted)
+        patched.setattr(TargetModel, "encode_tokens", no_caption)
+        encoded, told = run("2", tars, views=views, view_seed=view_seed, reference=reference)
+    how = "had been encoded by an earlier run (12 without all views, which were added) and are reused"
+    assert (encoded, told) == (2, f"12 of 12 pairs {how}")
+    assert made == added
+    assert parts(tmp_path, "1") == first
+    assert run("3", tars, views=views, view_seed=view_seed, reference=reference)[0] == 0
+    shutil.move(tmp_path / "runs", tmp_path / "reused")
+    run("2", tars, views=views, view_seed=view_seed, reference=reference)
+    reused = sorted((tmp_path / "reused/2/parts").glob("*.parquet"))
+    assert len(reused) == 4
+    for path in reused:
+        assert_same_bits(pq.read_table(path), pq.read_table(tmp_path / "runs/2/parts" / path.name))
+
+
+@pytest.mark.parametrize("part_entries", [2, 4, 16])
+def test_views_are_added_to_a_table_part_by_part(
+    part_entries: int,
+    write: Callable[..., Path],
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui_mia.encoder.schedule.PART_ENTRIES", part_entries)
+    source = write("csv")
+    run("1", source, views=1)
+    how = "had been encoded by an earlier run (4 without all views, which were added) and are reused"
+    assert run("2", source, views=2)[1] == f"4 of 4 pairs {how}"
+    added = {name: pq.read_table(tmp_path / "runs/2/parts" / name) for name in parts(tmp_path, "2")}
+    shutil.rmtree(tmp_path / "runs")
+    run("3", source, views=2)
+    assert added.keys() == parts(tmp_path, "3").keys()
+    for name, table in added.items():
+        assert_same_bits(table, pq.read_table(tmp_path / "runs/3/parts" / name))
+
+
+def test_the_run_with_most_of_the_views_is_gone_on_from(tars: Path, run: Callable[..., Ran]) -> None:
     run("1", tars, views=2)
-    why = f"nothing is reused of what run 1 encoded: not the same {differ}"
-    assert run("2", tars, views=views, view_seed=view_seed) == (2, why)
+    run("2", tars, views=0)
+    added = "(12 without all views, which were added)"
+    assert added in str(run("3", tars, views=3)[1])
+    assert run("4", tars, views=2) == (0, "12 of 12 pairs had been encoded by an earlier run and are reused")
 
 
-def test_a_pair_that_a_model_overflowed_on_in_one_view_is_looked_at_again_with_fewer(
+def test_embeddings_that_are_removed_while_views_are_added_are_encoded(
     tars: Path, tmp_path: Path, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def last_view_overflows(canvas: Tensor, keys: object, view: int, seed: int) -> Tensor:
-        made = views.make_view(canvas, keys, view, seed)  # type: ignore[arg-type]
+    take = reuse.ShardReuse.take
+
+    def take_in_vain(self: reuse.ShardReuse) -> None:
+        take(self)
+        for path in (tmp_path / "runs/1/parts").glob("candidates-000001-*.parquet"):
+            path.unlink(missing_ok=True)
+
+    run("1", tars, views=1)
+    monkeypatch.setattr(reuse.ShardReuse, "take", take_in_vain)
+    how = "had been encoded by an earlier run (6 without all views, which were added) and are reused"
+    assert run("2", tars, views=2) == (2, f"6 of 12 pairs {how}")
+    assert len(parts(tmp_path, "2")) == 4
+
+
+@pytest.mark.parametrize(("before", "views"), [(2, 1), (2, 3)])
+def test_a_pair_that_a_model_overflowed_on_in_one_view_is_looked_at_again_with_other_views(
+    before: int,
+    views: int,
+    tars: Path,
+    tmp_path: Path,
+    run: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def second_overflows(canvas: Tensor, keys: NDArray[np.uint64], view: int, seed: int) -> Tensor:
+        made = make_view(canvas, keys, view, seed)
         return made * torch.inf if view == 2 else made
 
+    def samples(name: str) -> int:
+        return sum(
+            pq.read_metadata(path).num_rows
+            for path in part_paths(tmp_path / "runs" / name / "parts", "candidates")
+        )
+
     with monkeypatch.context() as overflowing:
-        overflowing.setattr("tui_mia.encoder.encode.make_view", last_view_overflows)
-        run("1", tars, views=2)
-    assert not any(
-        pq.read_metadata(path).num_rows for path in part_paths(tmp_path / "runs/1/parts", "candidates")
-    )
-    assert run("2", tars, views=1)[0] == 2
-    assert all(
-        pq.read_metadata(path).num_rows for path in part_paths(tmp_path / "runs/2/parts", "candidates")
-    )
+        overflowing.setattr("tui_mia.encoder.encode.make_view", second_overflows)
+        run("1", tars, views=before)
+    assert samples("1") == 0
+    assert run("2", tars, views=views) == (2, None)
+    assert samples("2") == 10

@@ -7,10 +7,11 @@ label or figure enters this room.
 
 from tui_mia.encoder.encode import BatchLimit
 from tui_mia.encoder.encoded_pool import EncodedPool, PoolAppearances
+from tui_mia.encoder.encoding import encoding_of
 from tui_mia.encoder.meter import Meter
 from tui_mia.encoder.model import ModelError, TargetModel, device_identity, load_target
 from tui_mia.encoder.parts import SeenBy, part_paths, read_rejects
-from tui_mia.encoder.reuse import Reuse, encoding_of
+from tui_mia.encoder.reuse import Reuse
 from tui_mia.encoder.schedule import encode_pools
 from tui_mia.encoder.stability import Reencoded, reencode
 

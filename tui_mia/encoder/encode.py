@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tui_mia.embedded import Block
+from tui_mia.encoder.encoded_pool import block_of
 from tui_mia.encoder.fast_paths import tokens_run
 from tui_mia.encoder.images import Picture, decoded_batches
 from tui_mia.encoder.meter import Meter, Work
@@ -77,15 +79,37 @@ class _Encoded:
         return result
 
 
+class _Known:
+    """What an earlier run saw in the pairs of a shard, in their order, with the first of the views."""
+
+    def __init__(self, samples: pa.Table | None) -> None:
+        self._samples = samples
+        self._row = 0
+
+    def next(self, ids: Sequence[str]) -> pa.Table | None:
+        """The rows of the next pairs; None where they are not these."""
+        if self._samples is None:
+            return None
+        rows = self._samples.slice(self._row, len(ids))
+        if rows["sample_id"].to_pylist() != ids:
+            return None
+        self._row += len(ids)
+        return rows
+
+
 @dataclass(frozen=True)
 class _Encoder:
     """A model at work on one shard, with the embeddings of the captions that it has seen there."""
 
     model: TargetModel
+    seen_by: SeenBy
     pixels: Callable[[Picture], Tensor | None]
-    not_finite: str
     meter: Meter
     captions: dict[str, Tensor] = field(default_factory=dict)
+
+    def known(self, rows: pa.Table | None) -> Block | None:
+        """What an earlier run saw with this model."""
+        return None if rows is None else block_of(rows, self.seen_by)
 
 
 def encode_shard(
@@ -98,6 +122,7 @@ def encode_shard(
     reference: TargetModel | None = None,
     limit: BatchLimit | None = None,
     meter: Meter | None = None,
+    known: pa.Table | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Encode the pairs of one shard: each image is decoded once, and encoded once a view and model.
 
@@ -105,7 +130,9 @@ def encode_shard(
     so a shard that is encoded again gives the same numbers. `on_batch` hears
     how many samples and rejects the batch had, and how far into the shard it
     reaches. Where a device has no memory for a batch, it takes it in pieces, and
-    `limit` remembers of what size. `meter` hears of all that is done.
+    `limit` remembers of what size. `meter` hears of all that is done. `known` are
+    the samples as an earlier run with the first of the views left them: of
+    those only the other views are encoded.
 
     Returns:
         The samples, a table of `samples_schema`, and the rejects.
@@ -116,24 +143,28 @@ def encode_shard(
     limit, meter = limit or BatchLimit(), meter or Meter()
     pairs: list[pa.RecordBatch] = []
     rejects: list[Reject] = []
-    encoders = [_Encoder(model, lambda picture: picture.pixels, NOT_FINITE["target"], meter)]
+    encoders = [_Encoder(model, "target", lambda picture: picture.pixels, meter)]
     if reference is not None:
-        beside = _Encoder(reference, lambda picture: picture.reference_pixels, NOT_FINITE["reference"], meter)
-        encoders.append(beside)
+        encoders.append(_Encoder(reference, "reference", lambda picture: picture.reference_pixels, meter))
     schema: pa.Schema | None = None
+    stored = _Known(known)
     preprocesses = [encoder.model.preprocess for encoder in encoders]
     for batch in meter.waiting(decoded_batches(items, batch_size, *preprocesses)):
         good = [item for item in batch if not isinstance(item, Reject)]
         bad = [item for item in batch if isinstance(item, Reject)]
         if good:
             ids = [pair_id(picture.digest, pair.caption) for pair, picture in good]
-            encoded = [_encode(good, ids, encoder, views, view_seed, limit) for encoder in encoders]
+            rows = stored.next(ids)
+            encoded = [
+                _encode(good, ids, encoder, views, view_seed, limit, encoder.known(rows))
+                for encoder in encoders
+            ]
             usable = np.ones(len(good), dtype=np.bool_)
             for encoder, of_model in zip(encoders, encoded, strict=True):
                 meter.worked(encoder.model, of_model.work)
                 broken = np.flatnonzero(usable & ~of_model.finite)
                 bad += [
-                    Reject(pair.key, pair.source, encoder.not_finite, pair.position)
+                    Reject(pair.key, pair.source, NOT_FINITE[encoder.seen_by], pair.position)
                     for pair, _ in (good[row] for row in broken)
                 ]
                 usable[broken] = False
@@ -158,6 +189,7 @@ def _encode(
     views: int,
     view_seed: int,
     limit: BatchLimit,
+    known: Block | None,
 ) -> _Encoded:
     """A batch, in as many pieces as the device's memory makes necessary."""
     while True:
@@ -165,9 +197,14 @@ def _encode(
         try:
             pieces = [
                 _encode_batch(
-                    good[start : start + size], ids[start : start + size], encoder, views, view_seed
+                    good[piece],
+                    ids[piece],
+                    encoder,
+                    views,
+                    view_seed,
+                    None if known is None else known[piece],
                 )
-                for start in range(0, len(good), size)
+                for piece in (slice(start, start + size) for start in range(0, len(good), size))
             ]
         except RuntimeError as error:
             if not _lacks_memory(error):
@@ -195,27 +232,40 @@ def _joined(pieces: Sequence[_Encoded]) -> _Encoded:
 
 @torch.inference_mode()
 def _encode_batch(
-    good: Sequence[Pairing], ids: Sequence[str], encoder: _Encoder, views: int, view_seed: int
+    good: Sequence[Pairing],
+    ids: Sequence[str],
+    encoder: _Encoder,
+    views: int,
+    view_seed: int,
+    known: Block | None,
 ) -> _Encoded:
     model, stage = encoder.model, encoder.meter.stage
-    with stage("model"):
-        text, of_text = _caption_embeddings([pair.caption for pair, _ in good], model, encoder.captions)
+    if known is None:
+        with stage("model"):
+            text, work = _caption_embeddings([pair.caption for pair, _ in good], model, encoder.captions)
+    else:
+        text, work = torch.tensor(known.text, device=model.device), Work()
     distinct = list({id(picture): picture for _, picture in good}.values())
     place = {id(picture): row for row, picture in enumerate(distinct)}
     rows = torch.tensor([place[id(picture)] for _, picture in good])
     pixels = [encoder.pixels(picture) for picture in distinct]
     plain = model.to_device([each for each in pixels if each is not None])
     rows = rows.to(model.device)
-    with stage("model"):
-        image = model.encode_images(plain)[rows]
-    similarities = [_cosines(image, text)]
+    if known is None:
+        with stage("model"):
+            image = model.encode_images(plain)[rows]
+        similarities = [_cosines(image, text)]
+        work += Work(images=len(distinct))
+    else:
+        image = torch.tensor(known.image, device=model.device)
+        similarities = list(torch.tensor(known.similarities, device=model.device).T)
     canvas, keys = plain[rows], sample_keys(ids)
-    for view in range(1, views + 1):
+    for view in range(len(similarities), views + 1):
         with stage("views"):
             augmented = make_view(canvas, keys, view, view_seed)
         with stage("model"):
             similarities.append(_cosines(model.encode_images(augmented), text))
-    work = of_text + Work(images=len(distinct) + views * len(good))
+        work += Work(images=len(good))
     return _Encoded(
         torch.stack(similarities, dim=1).cpu().numpy(), image.cpu().numpy(), text.cpu().numpy(), work
     )

@@ -113,7 +113,7 @@ class EncodedPool:
         return self._read[1], self._read[2]
 
 
-def block_of(samples: pa.Table) -> Block:
-    """What the target sees in the rows of a part."""
+def block_of(samples: pa.Table, model: SeenBy = "target") -> Block:
+    """What a model sees in the rows of a part."""
     names = ("similarities", "image_embedding", "text_embedding")
-    return Block(*(matrix_of(samples[name]) for name in names))
+    return Block(*(matrix_of(samples[PREFIX[model] + name]) for name in names))

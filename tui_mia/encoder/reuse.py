@@ -5,9 +5,10 @@ store that could grow or be forgotten, and what a deleted run had is gone unless
 another run has it too. A shard is taken over where its content and all that
 goes into its encoding are the same, by hash: a changed checkpoint under the same
 name is another model, and a file that was written again with the same pairs is
-the same file. Of a run with more views the first ones are taken: a view is the
-same however many come after it. A tar is read for that before it is encoded. Anything else is
-read ahead only if an earlier run has the same rows of the same source.
+the same file. Of a run with more views the first ones are taken; one with fewer
+leaves only the others to encode. A tar is read for its content before it is
+encoded. Anything else is read ahead only if an earlier run has the same rows of
+the same source.
 """
 
 from __future__ import annotations
@@ -17,27 +18,32 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
-from importlib.metadata import version
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from tui_mia.encoder.content import EntriesDigest, Signature, file_digest, signature_of
 from tui_mia.encoder.encode import NOT_FINITE
-from tui_mia.encoder.model import TargetModel
+from tui_mia.encoder.encoding import SEED, VIEWS
 from tui_mia.encoder.parts import part_files, with_first_views
 from tui_mia.encoder.reuse_index import EarlierRun, EncodedShard, read_index, tell_encoding, tell_shard
 from tui_mia.pools import Pair, PoolError, Reject, Shard, read_shard
 from tui_mia.runs.parquet import replace_with_table
-from tui_mia.spec import AuditSpec, PoolSpec
+from tui_mia.spec import PoolSpec
 
-_ROOMS = ("encoder", "pools")
 
-Found: TypeAlias = tuple[EarlierRun, EncodedShard]
+@dataclass(frozen=True)
+class Found:
+    """A shard that an earlier run has encoded, with the first `views` of those that this one asks for."""
+
+    run: EarlierRun
+    shard: EncodedShard
+    views: int
 
 
 class Reuse:
@@ -48,12 +54,12 @@ class Reuse:
     """
 
     def __init__(self, folder: Path, earlier: Iterable[Path], encoding: Mapping[str, Any]) -> None:
+        self.views = int(encoding.get(VIEWS, 0))
         self._folder = folder
         self._encoding = encoding
-        self._views = int(encoding.get("views", 0))
-        self._taken = self._encoded = 0
-        self._earlier: dict[str, list[Found]] = {}
-        self._by_content: dict[str, Found] = {}
+        self._taken = self._extended = self._encoded = 0
+        self._earlier: dict[str, list[tuple[EarlierRun, EncodedShard]]] = {}
+        self._by_content: dict[str, tuple[EarlierRun, EncodedShard]] = {}
         self._digests: dict[str, str] = {}
         self._why_not: str | None = None
         for run in map(read_index, earlier):
@@ -80,49 +86,51 @@ class Reuse:
         return ShardReuse(self, shard, spec, left, asked, signature, content)
 
     def entries(self, shard: Shard, spec: PoolSpec, left: int | None) -> int:
-        """How many entries of a shard would be taken over.
+        """How many entries of a shard would be taken over with all views.
 
         A tar that no run has read is not read for it; nor is anything that is no tar,
         where a file that was not written since is taken to be the same.
         """
         try:
             asked, signature = _asked(shard, spec), signature_of(shard.path)
-            known = self.candidates(asked, left)
-            if shard.format == "webdataset" and known:
-                content = self._tar_digest(shard, signature)
-                known = [found for found in known if found[1].content == content]
-            elif shard.format != "webdataset":
-                known = [found for found in known if found[1].signature == signature]
+            whole = [found for found in self.candidates(asked, left) if found.views == self.views]
+            if shard.format != "webdataset":
+                same = [found for found in whole if found.shard.signature == signature]
+            else:
+                content = self._tar_digest(shard, signature) if whole else None
+                same = [found for found in whole if found.shard.content == content]
         except OSError:
             return 0
-        return known[-1][1].entries if known else 0
+        return same[-1].shard.entries if same else 0
 
     def candidates(self, asked: str, left: int | None) -> list[Found]:
-        """The runs that have a shard or its first `left` entries, whatever was in it; the newest last."""
-        return [
-            (run, encoded)
-            for run, encoded in self._earlier.get(asked, [])
-            if encoded.is_all_for(left) and not self._differing(run) and run.has(encoded)
-        ]
+        """What runs have of a shard or its first `left` entries, whatever was in it; the newest last."""
+        found = []
+        for run, encoded in self._earlier.get(asked, []):
+            if encoded.is_all_for(left) and not self._differing(run) and run.has(encoded):
+                with suppress(FileNotFoundError):  # deleted in this moment
+                    views = self._views_of(run, encoded)
+                    found += [] if views is None else [Found(run, encoded, views)]
+        return found
 
     def take(self, found: Found, shard: Shard) -> bool:
-        """Take over the parts that a run has; False if one was deleted in this moment."""
-        run, encoded = found
-        theirs = encoded.files(run.folder)
+        """Take over the parts that a run has with all views; False if one was deleted in this moment."""
         try:
-            if run.views != self._views and any(_depends_on_views(rejects) for rejects, _ in theirs):
-                return False
-            for number, (rejects, samples) in enumerate(theirs):
+            for number, (rejects, samples) in enumerate(found.shard.files(found.run.folder)):
                 our_rejects, our_samples = part_files(self._folder, shard.pool, shard.index, number)
                 _link(rejects, our_rejects)
-                if run.views == self._views:
+                if found.run.views == self.views:
                     _link(samples, our_samples)
                 else:
-                    replace_with_table(our_samples, with_first_views(pq.read_table(samples), self._views))
+                    replace_with_table(our_samples, with_first_views(pq.read_table(samples), self.views))
         except FileNotFoundError:
             return False
-        self._taken += encoded.entries
+        self._taken += found.shard.entries
         return True
+
+    def views_added(self, entries: int) -> None:
+        """Of the entries of a shard only views were encoded that an earlier run does not have."""
+        self._extended += entries
 
     def encoded_anew(self, content: str, entries: int) -> None:
         """A shard was not taken over: why not, if an earlier run has encoded the same."""
@@ -144,21 +152,33 @@ class Reuse:
 
     def summary(self) -> str | None:
         """What was reused, or why nothing was although an earlier run has encoded the same pairs."""
-        if self._taken:
-            pairs = self._taken + self._encoded
-            return f"{self._taken:,} of {pairs:,} pairs had been encoded by an earlier run and are reused"
-        return self._why_not
+        reused = self._taken + self._extended
+        if not reused:
+            return self._why_not
+        added = f" ({self._extended:,} without all views, which were added)" if self._extended else ""
+        pairs = reused + self._encoded
+        return f"{reused:,} of {pairs:,} pairs had been encoded by an earlier run{added} and are reused"
 
     def _tar_digest(self, shard: Shard, signature: Signature) -> str:
         return self._digests.get(json.dumps(signature)) or file_digest(shard.path)
 
     def _differing(self, run: EarlierRun) -> list[str]:
         """The names of what would have to be the same and is not."""
-        differ = [name for name, value in self._encoding.items() if run.encoding.get(name) != value]
-        if self._views <= run.views:
-            differ = [name for name in differ if name != "views"]
-        # The plain image has no seed.
-        return [name for name in differ if name != "seed of the views" or self._views]
+        names = self._encoding.keys() - {VIEWS, SEED}
+        return [
+            name
+            for name in self._encoding
+            if name in names and run.encoding.get(name) != self._encoding[name]
+        ]
+
+    def _views_of(self, run: EarlierRun, encoded: EncodedShard) -> int | None:
+        """How many of the views that are asked for a run has; None if nothing of the shard can be used."""
+        same_seed = run.encoding.get(SEED) == self._encoding.get(SEED)
+        if run.views == self.views and (same_seed or not self.views):
+            return self.views
+        if _depends_on_views(run, encoded):
+            return None
+        return min(self.views, run.views) if same_seed else 0
 
 
 class ShardReuse:
@@ -183,21 +203,40 @@ class ShardReuse:
         self._tar_digest = tar_digest
         self._watched = EntriesDigest()
         self._taken_content: str | None = None
+        self._with_fewer_views: Found | None = None
+        self._is_extended = False
 
     def take(self) -> None:
-        """Take over the parts of the shard from an earlier run, if one has them."""
+        """Take over the parts of an earlier run if one has them, or what it has of their views."""
         candidates = self._reuse.candidates(self._asked, self._left)
         if not candidates:
             return
-        content = self._tar_digest or self._read_ahead(max(encoded.entries for _, encoded in candidates))
-        same = [found for found in candidates if found[1].content == content]
-        # One with as many views, if there is any: its parts are shared as they are.
-        if same and self._reuse.take(min(reversed(same), key=lambda found: found[0].views), self._shard):
+        content = self._tar_digest or self._read_ahead(max(found.shard.entries for found in candidates))
+        same = [found for found in candidates if found.shard.content == content]
+        if not same:
+            return
+        # The most views, and no others beside them if that can be: such parts are shared as they are.
+        best = max(reversed(same), key=lambda found: (found.views, -found.run.views))
+        if best.views < self._reuse.views:
+            self._with_fewer_views = best
+        elif self._reuse.take(best, self._shard):
             self._taken_content = content
 
     def watch(self, entries: Iterator[Pair | Reject]) -> Iterator[Pair | Reject]:
         """The entries on their way to be encoded, which tell the content unless that is known."""
         return entries if self._tar_digest else self._watched.watch(entries)
+
+    def known_samples(self, part: int) -> pa.Table | None:
+        """The samples of a part with the first of its views, if an earlier run has no more of them."""
+        found = self._with_fewer_views
+        if found is None or part >= found.shard.parts:
+            return None
+        try:
+            samples = pq.read_table(found.shard.files(found.run.folder)[part][1])
+        except FileNotFoundError:  # deleted in this moment
+            return None
+        self._is_extended = True
+        return with_first_views(samples, found.views)
 
     def finish(self, entries: int, parts: int) -> None:
         """All entries of the shard, or the first that may be read, are in parts: later runs may take them.
@@ -205,7 +244,9 @@ class ShardReuse:
         Not those of a tar that has changed or gone while it was read.
         """
         content = self._taken_content or self._tar_digest or self._watched.hexdigest()
-        if self._taken_content is None:
+        if self._is_extended:
+            self._reuse.views_added(entries)
+        elif self._taken_content is None:
             self._reuse.encoded_anew(content, entries)
         try:
             unchanged = signature_of(self._shard.path) == self._signature
@@ -228,27 +269,6 @@ class ShardReuse:
         return digest.hexdigest() if more is None else None
 
 
-def encoding_of(
-    spec: AuditSpec, model: TargetModel, reference: TargetModel | None, batch_size: int
-) -> dict[str, object]:
-    """All that goes into the embeddings and similarities of a run beside the pairs, by name."""
-    return {
-        "weights": model.fingerprint.weights,
-        "preprocess": model.fingerprint.preprocess,
-        "tokenizer": model.fingerprint.tokenizer,
-        "precision": f"{spec.model.precision} ({model.number_format})",
-        "reference": None
-        if reference is None
-        else [*asdict(reference.fingerprint).values(), reference.number_format],
-        "views": spec.views,
-        "seed of the views": spec.attacks.aea.seed if spec.attacks.aea else 0,
-        "batch size": batch_size,
-        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu",
-        "versions": {name: version(name) for name in ("torch", "torchvision", "open_clip_torch", "pillow")},
-        "code of tui-mia": _code(),
-    }
-
-
 def _asked(shard: Shard, spec: PoolSpec) -> str:
     """Which shard it is and how it is read, as SHA-256."""
     keys = file_digest(Path(spec.keys)) if spec.keys else None
@@ -257,18 +277,13 @@ def _asked(shard: Shard, spec: PoolSpec) -> str:
     return hashlib.sha256(json.dumps(reading).encode()).hexdigest()
 
 
-def _code() -> str:
-    digest = hashlib.sha256()
-    for room in _ROOMS:
-        for path in sorted((Path(__file__).parent.parent / room).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _depends_on_views(rejects: Path) -> bool:
+def _depends_on_views(run: EarlierRun, encoded: EncodedShard) -> bool:
     """Whether a model overflowed on a pair: perhaps only in a view that another run does not have."""
-    reasons = pq.read_table(rejects, columns=["reason"])["reason"].to_pylist()
-    return not set(reasons).isdisjoint(NOT_FINITE.values())
+    for rejects, _ in encoded.files(run.folder):
+        reasons = pq.read_table(rejects, columns=["reason"])["reason"].to_pylist()
+        if not set(reasons).isdisjoint(NOT_FINITE.values()):
+            return True
+    return False
 
 
 def _link(source: Path, target: Path) -> None:

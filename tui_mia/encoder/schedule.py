@@ -94,9 +94,11 @@ def encode_pools(
                 work.extent_done = before + position
                 _tell(on_progress, works, work.pool, meter)
 
-            def encode(items: Iterator[Pair | Reject], on_batch: OnBatch = on_batch) -> Tables:
+            def encode(
+                items: Iterator[Pair | Reject], stored: pa.Table | None, on_batch: OnBatch = on_batch
+            ) -> Tables:
                 return encode_shard(
-                    items, model, spec.views, view_seed, batch_size, on_batch, reference, limit, meter
+                    items, model, spec.views, view_seed, batch_size, on_batch, reference, limit, meter, stored
                 )
 
             left, read = work.left, work.samples + work.rejects
@@ -119,7 +121,7 @@ def _encode_rest(
     folder: Path,
     work: _PoolWork,
     columns: Collection[str],
-    encode: Callable[[Iterator[Pair | Reject]], Tables],
+    encode: Callable[[Iterator[Pair | Reject], pa.Table | None], Tables],
     known: ShardReuse | None,
 ) -> int:
     """Encode the entries of a shard that are in no part yet, and return how many parts it has.
@@ -137,7 +139,7 @@ def _encode_rest(
         entries = known.watch(entries)
     items = islice(entries, read, None if work.left is None else read + work.left)
     for number in count(len(done)):
-        samples, rejects = encode(islice(items, PART_ENTRIES))
+        samples, rejects = encode(islice(items, PART_ENTRIES), known.known_samples(number) if known else None)
         write_part(folder, shard.pool, shard.index, number, samples, rejects)
         if samples.num_rows + rejects.num_rows < PART_ENTRIES or work.left == 0:
             break
