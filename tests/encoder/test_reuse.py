@@ -240,7 +240,7 @@ def test_an_index_that_says_something_else_is_no_index(
 ) -> None:
     run("1", tars)
     index = tmp_path / "runs" / "1" / "parts" / INDEX
-    index.write_text('{"key": "of another version"}\n\x00\n{}\n' + json.dumps({"encoding": {}}) + "\n")
+    index.write_text('{"key": "of another version"}\n5\n\x00\n{}\n' + json.dumps({"encoding": {}}) + "\n")
     assert run("2", tars) == (2, None)
 
 

@@ -79,6 +79,8 @@ def read_index(folder: Path) -> EarlierRun:
             said = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if not isinstance(said, dict):
+            continue
         if said.keys() == _KEYS:
             shards.append(EncodedShard(**said))
         else:
