@@ -51,7 +51,8 @@ seeds = 1
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests wait for no device that another audit of this machine holds, and see no setting of its user."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("home")))
         for name in ("FORCE_COLOR", "COLUMNS", "LINES"):
             patch.delenv(name, raising=False)
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import shutil
@@ -16,13 +17,17 @@ from typing import Any
 
 import pytest
 
+from tui_mia import headless
+from tui_mia.display import choose_display
 from tui_mia.display.progress import QuietDisplay
 from tui_mia.exit_codes import ExitCode
 from tui_mia.headless import open_again
 from tui_mia.landing import land, land_left_behind, unfinished
 from tui_mia.runs import Finished, Launched, RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.directory import runs_folder
-from tui_mia.store import DatabaseLocked, list_runs, summarise
+from tui_mia.settings import settings_path
+from tui_mia.store import DatabaseLocked, list_runs, query, summarise
+from tui_mia.store.schema import TABLES
 
 DEADLINE_SECONDS = 60
 
@@ -209,6 +214,66 @@ def test_what_has_not_finished_is_told_with_what_to_do(left_behind: RunDirectory
     with left_behind.claim():
         (told,) = unfinished(left_behind.database)
     assert told.startswith(f"run {left_behind.run_id} is going on")
+
+
+def allow_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: object) -> None:
+    """Set what finished runs may keep of embeddings."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    path = settings_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"embeddings_limit_gb = {limit}\n")
+
+
+def test_embeddings_over_the_limit_are_removed_once_a_run_is_saved_and_nothing_else_needs_them(
+    left_behind: RunDirectory,
+    finished_run: Any,
+    tui_mia: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = sum(path.stat().st_size for path in left_behind.parts.glob("*.parquet"))
+    allow_gigabytes(tmp_path, monkeypatch, stored / 1e9)
+    assert len(land_left_behind(left_behind.database)) == 1
+    allow_gigabytes(tmp_path, monkeypatch, (stored - 1) / 1e9)
+    said = tui_mia("ingest", left_behind.path).stderr
+    assert f"removed the stored embeddings of run {left_behind.run_id} ({stored / 1e6:.1f} MB)" in said
+    assert not list(left_behind.parts.glob("*.parquet"))
+
+    other = land(left_behind, tmp_path / "other.duckdb")
+    verified = tui_mia("verify", "latest", "--json", "--db", other)
+    assert json.loads(verified.stdout)["differences"] == [], verified.stderr
+    for table in TABLES.keys() - {"runs"}:
+        rows = f"SELECT * FROM {table} ORDER BY ALL"
+        with query(finished_run.database, rows) as before, query(other, rows) as after:
+            assert list(after) == list(before)
+
+
+def test_whoever_saw_a_run_through_hears_what_was_removed_for_it(
+    left_behind: RunDirectory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def at_its_end(*_: object) -> Finished:
+        return Finished("done")
+
+    allow_gigabytes(tmp_path, monkeypatch, 0)
+    monkeypatch.setattr(headless, "_see_through", at_its_end)
+    headless.carry_out(left_behind, choose_display("plain"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"removed the stored embeddings of run {left_behind.run_id} (")
+    assert line.endswith("): embeddings_limit_gb is 0")
+
+
+def test_settings_that_are_wrong_keep_nobody_from_a_run_that_is_saved(
+    left_behind: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_gigabytes(tmp_path, monkeypatch, '"many"')
+    saved, wrong = land_left_behind(left_behind.database)
+    assert "is in the database now" in saved
+    assert wrong.startswith("stored embeddings are not kept below their limit: ")
+    assert "settings.toml: embeddings_limit_gb: must be a number of gigabytes" in wrong
+    assert len(list(left_behind.parts.glob("*.parquet"))) > 0
 
 
 HOLD = """

@@ -27,9 +27,10 @@ def test_the_file_is_in_the_folder_for_settings_of_the_platform(
 
 def test_every_setting_is_read(path: Path) -> None:
     path.write_text(
-        'theme = "nord"\nimages = "off"\nmouse = false\nbell = false\n[keymap]\n"runs.cancel" = "f12"\n'
+        'theme = "nord"\nimages = "off"\nmouse = false\nbell = false\nembeddings_limit_gb = 2\n'
+        '[keymap]\n"runs.cancel" = "f12"\n'
     )
-    assert load_settings(path) == Settings("nord", "off", False, False, {"runs.cancel": "f12"})
+    assert load_settings(path) == Settings("nord", "off", False, False, 2, {"runs.cancel": "f12"})
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,11 @@ def test_every_setting_is_read(path: Path) -> None:
         ('images = "ascii"', "images: must be one of auto, kitty, sixel, halfcell, off, not 'ascii'"),
         ('mouse = "no"', "mouse: must be true or false"),
         ("keymap = 1", "keymap: must be a table"),
-        ("them = 1", "them: unknown key; known are theme, images, mouse, bell, keymap"),
+        ("embeddings_limit_gb = true", "embeddings_limit_gb: must be a number of gigabytes, 0 or more"),
+        ("embeddings_limit_gb = -1", "embeddings_limit_gb: must be a number of gigabytes, 0 or more"),
+        ("embeddings_limit_gb = nan", "embeddings_limit_gb: must be a number of gigabytes, 0 or more"),
+        ('embeddings_limit_gb = "50"', "embeddings_limit_gb: must be a number of gigabytes, 0 or more"),
+        ("them = 1", "them: unknown key; known are theme, images, mouse, bell, embeddings_limit_gb, keymap"),
         ("theme", "can't be read"),
     ],
 )

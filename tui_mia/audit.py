@@ -10,7 +10,8 @@ directory, where anyone can judge it again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import torch
 
@@ -32,11 +33,13 @@ from tui_mia.encoder import (
     Reuse,
     SeenBy,
     TargetModel,
+    choose_batch_size,
     device_identity,
     encode_pools,
     encoding_of,
     load_target,
     part_paths,
+    read_index,
     read_rejects,
 )
 from tui_mia.evidence import judge
@@ -55,8 +58,6 @@ from tui_mia.tables import (
     write_samples,
     write_scores,
 )
-
-BATCH_SIZE = {"cpu": 32, "cuda": 256}
 
 
 class AuditError(Exception):
@@ -82,8 +83,10 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     lock = device_lock(device, device_identity(model.device), lambda message: report.tell(Note(message)))
     with lock:
         with report.phase("encode"):
-            batch_size = spec.run.batch_size or BATCH_SIZE[model.device.type]
             earlier = [run.parts for run in directory.others()]
+            batch_size = spec.run.batch_size or _batch_size(
+                spec, model, reference, [*earlier, directory.parts]
+            )
             reuse = Reuse(directory.parts, earlier, encoding_of(spec, model, reference, batch_size))
             limit = BatchLimit(lambda message: report.tell(Note(message, "warning")))
             meter = Meter([each for each in (model, reference) if each])
@@ -144,6 +147,14 @@ def _load(spec: AuditSpec, report: Reporter) -> tuple[TargetModel, TargetModel |
         )
     report.tell(ReferenceLoaded(reference.number_format, beside.weights, beside.preprocess, beside.tokenizer))
     return model, reference
+
+
+def _batch_size(
+    spec: AuditSpec, model: TargetModel, reference: TargetModel | None, before: Iterable[Path]
+) -> int:
+    """What fills the device; the same for all attempts at a run and for all runs that encode alike."""
+    encoding = encoding_of(spec, model, reference, 0)
+    return choose_batch_size(model, encoding, [read_index(folder).encoding for folder in before])
 
 
 def _pools(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> dict[str, AuditPool]:

@@ -430,11 +430,13 @@ def ingest(
     ] = None,
 ) -> None:
     """Put a finished run into its database, where that could not be done when it ended."""
-    from tui_mia.landing import land
+    from tui_mia.landing import keep_below_limit, land
     from tui_mia.runs import RunDirectory
 
     opened = RunDirectory.open(directory)
     _say(f"run {opened.run_id} is in {land(opened, db)}")
+    for message in keep_below_limit(opened.database):
+        _say(message)
 
 
 @app.command()
@@ -442,7 +444,7 @@ def config(
     keys: Annotated[bool, typer.Option("--keys", help="List the keys that [keymap] can change.")] = False,
     json: Json = False,
 ) -> None:
-    """Show where the terminal app's settings are and what they say."""
+    """Show where the settings are and what they say."""
     from tui_mia.settings import SettingsError, load_settings, settings_path
 
     if keys:

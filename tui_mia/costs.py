@@ -51,7 +51,7 @@ class DeviceSpeed:
     """Operations a second of a matrix product by number format, and what an audit does on this device.
 
     `problem` says why it was not measured, or not all of it. `packed` is whether linear layers are
-    packed for oneDNN, None on a GPU.
+    packed for oneDNN, None on a GPU; `batch_size` is None where a run finds it when it starts.
     """
 
     device: str

@@ -25,8 +25,8 @@ class Block:
     def __len__(self) -> int:
         return len(self.similarities)
 
-    def __getitem__(self, mask: NDArray[np.bool_]) -> Block:
-        return Block(self.similarities[mask], self.image[mask], self.text[mask])
+    def __getitem__(self, rows: NDArray[np.bool_] | slice) -> Block:
+        return Block(self.similarities[rows], self.image[rows], self.text[rows])
 
 
 class Pool(Protocol):

@@ -7,7 +7,7 @@ import contextlib
 import signal
 
 from tui_mia.display import Display
-from tui_mia.landing import land
+from tui_mia.landing import keep_below_limit, land
 from tui_mia.runs import Finished, RunDirectory, Worker, follow, opening, start_worker, stop_worker
 from tui_mia.spec import AuditSpec
 from tui_mia.store import StoreError
@@ -47,7 +47,8 @@ def carry_out(directory: RunDirectory, display: Display) -> Finished:
         with contextlib.suppress(StoreError):
             land(directory, wait_seconds=0.2)
     else:
-        land(directory)
+        for message in keep_below_limit(land(directory)):
+            display.say(message)
     return finished
 
 

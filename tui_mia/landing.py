@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from tui_mia.runs import RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.directory import replace_with_text, runs_folder
+from tui_mia.runs.embeddings import remove_oldest
 from tui_mia.runs.scan import scan
+from tui_mia.settings import SettingsError, load_settings
 from tui_mia.spec import ModelSpec
 from tui_mia.store import (
     DatabaseLocked,
@@ -20,6 +23,9 @@ from tui_mia.store import (
     ingest,
 )
 from tui_mia.store.connect import WAIT_SECONDS
+
+MB: Final = 1e6
+GB: Final = 1e9
 
 
 def land(directory: RunDirectory, database: Path | None = None, wait_seconds: float = WAIT_SECONDS) -> Path:
@@ -36,6 +42,24 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
     return database
 
 
+def keep_below_limit(database: Path) -> list[str]:
+    """Remove the embeddings that the oldest runs store beyond what the settings allow; what to tell the user.
+
+    Nothing is raised: it must not keep anyone from a run that is saved.
+    """
+    try:
+        limit = load_settings().embeddings_limit_gb
+        removed = remove_oldest(runs_folder(database.resolve()), limit * GB)
+    except (SettingsError, OSError) as error:
+        return [f"stored embeddings are not kept below their limit: {error}"]
+    if not removed.run_ids:
+        return []
+    first, number = removed.run_ids[0], len(removed.run_ids)
+    whose = f"run {first}" if number == 1 else f"the {number} oldest runs"
+    freed = f"{removed.bytes / MB:,.1f} MB"
+    return [f"removed the stored embeddings of {whose} ({freed}): embeddings_limit_gb is {limit:g}"]
+
+
 def land_left_behind(database: Path) -> list[str]:
     """Land the runs that finished while no front end was there; what to tell the user of each.
 
@@ -44,16 +68,18 @@ def land_left_behind(database: Path) -> list[str]:
             keep anyone from the others.
     """
     told: list[str] = []
+    landed = 0
     for run_id, run in scan(runs_folder(database.resolve()), tell=told.append).items():
         try:
             if run.is_left_behind:
                 land(run.directory, database)
+                landed += 1
                 told.append(f"run {run_id} had finished on its own and is in the database now")
         except DatabaseLocked:
             raise
         except (StoreError, RunDirectoryError, OSError) as error:
             told.append(f"run {run_id} has finished, but can't be put into the database: {error}")
-    return told
+    return told + keep_below_limit(database) if landed else told
 
 
 def unfinished(database: Path) -> list[str]:

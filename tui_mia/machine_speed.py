@@ -20,9 +20,9 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from tui_mia.audit import BATCH_SIZE
 from tui_mia.costs import DeviceSpeed
 from tui_mia.encoder import device_identity
+from tui_mia.encoder.batch_size import ON_CPU
 from tui_mia.encoder.fast_paths import packing_pays
 from tui_mia.encoder.images import decoded_batches
 from tui_mia.encoder.machine import matmul_flops
@@ -68,7 +68,7 @@ def _speed(device: torch.device) -> DeviceSpeed:
         "device": str(device),
         "uuid": f"GPU-{torch.cuda.get_device_properties(device).uuid}" if on_gpu else None,
         "name": torch.cuda.get_device_name(device) if on_gpu else None,
-        "batch_size": BATCH_SIZE[device.type],
+        "batch_size": None if on_gpu else ON_CPU,
     }
     try:
         with _alone_on(device):
@@ -120,7 +120,7 @@ def _decoding(*, fast: bool) -> float:
             given += 1
             yield Pair(str(given), "", images[given % len(images)], "", given)
 
-    decoded = sum(len(batch) for batch in decoded_batches(until_late(), BATCH_SIZE["cpu"], preprocess))
+    decoded = sum(len(batch) for batch in decoded_batches(until_late(), ON_CPU, preprocess))
     return decoded / (time.perf_counter() - began)
 
 

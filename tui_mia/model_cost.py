@@ -31,18 +31,21 @@ from torch.utils._pytree import tree_leaves
 from tui_mia.after_cost import time_after
 from tui_mia.costs import AfterCost, ModelCost
 from tui_mia.encoder.appearance import FORM_NAMES, STATISTICS_NAMES
+from tui_mia.encoder.batch_size import found_before
 from tui_mia.encoder.encode import encode_shard
+from tui_mia.encoder.encoding import BATCH_SIZE, encoding_of
 from tui_mia.encoder.fast_paths import speed_up
 from tui_mia.encoder.fingerprint import Fingerprint
 from tui_mia.encoder.images import Picture, decoded_batches
 from tui_mia.encoder.model import ModelError, ModelTable, TargetModel, check_names, load_target
 from tui_mia.encoder.operations import empty_images, image_side, operations_of, without_contents
 from tui_mia.encoder.preprocess import in_bytes
-from tui_mia.encoder.reuse import INDEX, Reuse, encoding_of
-from tui_mia.pools import Pair, PoolError, Reject, plan_shards
+from tui_mia.encoder.reuse import Reuse
+from tui_mia.encoder.reuse_index import INDEX, read_index
+from tui_mia.pools import Pair, PoolError, PoolName, Reject, plan_shards
 from tui_mia.pools.preview import preview
 from tui_mia.runs.directory import runs_folder
-from tui_mia.spec import AuditSpec, ModelSpec, checkpoint_path
+from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec, checkpoint_path
 
 PAIRS_TIMED = 128
 WARM_UP_PAIRS = 2
@@ -159,7 +162,7 @@ def _described(model: TargetModel, *, loaded: bool) -> ModelCost:
 def _entries_encoded(
     spec: AuditSpec, models: dict[str, TargetModel], batch_size: int, device: str, gpu: str
 ) -> int:
-    """How many entries of tars the audit will take over from earlier runs of its database."""
+    """How many entries the audit will take over from earlier runs of its database."""
     runs = runs_folder(Path(spec.output.database).resolve())
     folders = [path.parent for path in runs.glob(f"*/parts/{INDEX}")]
     if not folders or not all(_is_here(named) for named in (spec.model, spec.reference_model) if named):
@@ -170,13 +173,22 @@ def _entries_encoded(
         number_format = _number_format(reference, spec.reference_model, device)
         reference = replace(reference, number_format=number_format)
     encoding = encoding_of(spec, target, reference, batch_size) | {"device": gpu or "cpu"}
+    before = found_before(encoding, [read_index(folder).encoding for folder in folders])
+    if device != "cpu" and spec.run.batch_size is None and before:
+        encoding[BATCH_SIZE] = before
     with contextlib.suppress(PoolError), tempfile.TemporaryDirectory() as name:
         reuse = Reuse(Path(name), folders, encoding)
-        pools = spec.pool_specs()
-        return sum(
-            reuse.entries(shard, pools[pool]) for pool in pools for shard in plan_shards(pool, pools[pool])
-        )
+        return sum(_entries_of_pool(reuse, pool, pool_spec) for pool, pool_spec in spec.pool_specs().items())
     return 0
+
+
+def _entries_of_pool(reuse: Reuse, pool: PoolName, spec: PoolSpec) -> int:
+    taken = 0
+    for shard in plan_shards(pool, spec):
+        left = None if spec.limit is None else spec.limit - taken
+        if left != 0:
+            taken += reuse.entries(shard, spec, left)
+    return taken
 
 
 def _number_format(model: TargetModel, named: ModelSpec, device: str) -> Any:

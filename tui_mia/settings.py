@@ -1,11 +1,12 @@
 """The user's settings: a TOML file in the platform's config folder.
 
-Read at every start of the terminal app, which also remembers the theme in it;
-comments and keys of other hands stay when it is written.
+Read at every start of the terminal app, which also remembers the theme in it,
+and whenever a run has been saved; comments and keys of other hands stay when it is written.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -27,14 +28,17 @@ class Settings:
     """What a user can choose.
 
     `images` says how pictures are drawn: half cells work everywhere, the others
-    need a terminal that can and the extra `tui-mia[images]`. `keymap` gives keys
-    to binding ids, as `tui-mia config --keys` lists them.
+    need a terminal that can and the extra `tui-mia[images]`. `embeddings_limit_gb`
+    is how many gigabytes the finished runs of a database may keep of embeddings,
+    so that later runs need not encode again. `keymap` gives keys to binding ids,
+    as `tui-mia config --keys` lists them.
     """
 
     theme: str = "textual-dark"
     images: Images = "auto"
     mouse: bool = True
     bell: bool = True
+    embeddings_limit_gb: float = 50
     keymap: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -98,6 +102,10 @@ def _problem(key: str, value: object) -> str | None:
             return None if value in kinds else f"must be one of {', '.join(kinds)}, not {value!r}"
         case "mouse" | "bell":
             return None if isinstance(value, bool) else "must be true or false"
+        case "embeddings_limit_gb":
+            if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+                return None
+            return "must be a number of gigabytes, 0 or more"
         case "keymap":
             if isinstance(value, dict) and all(isinstance(keys, str) for keys in value.values()):
                 return None

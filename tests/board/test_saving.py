@@ -19,6 +19,7 @@ from tui_mia.board import Board, saving
 from tui_mia.runs import Finished, Launched, RunDirectory
 from tui_mia.runs.identity import inputs_digest
 from tui_mia.runs.tables import TABLES
+from tui_mia.settings import settings_path
 from tui_mia.spec import AuditSpec
 from tui_mia.store import list_runs, query
 
@@ -47,6 +48,26 @@ async def test_a_run_with_tables_is_landed_by_another_process(
     await until(lambda: told.has(f"run {finished.run_id} is done"))
     with query(board.database, "SELECT run_id, samples FROM pools") as rows:
         assert list(rows) == [(finished.run_id, 24)]
+
+
+async def test_a_user_hears_whose_embeddings_were_removed_to_stay_below_the_limit(
+    make_board: Callable[[], Board],
+    finished: RunDirectory,
+    told: Told,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    settings_path().parent.mkdir()
+    settings_path().write_text("embeddings_limit_gb = 0\n")
+    part = finished.parts / "candidates-000000-000000.parquet"
+    part.write_bytes(bytes(2_000_000))
+    board = make_board()
+    await board.open()
+    removed = f"removed the stored embeddings of run {finished.run_id} (2.0 MB): embeddings_limit_gb is 0"
+    await until(lambda: told.has(f"run {finished.run_id} is done"))
+    assert ("info", removed) in told.messages
+    assert not part.exists()
 
 
 async def test_a_board_that_leaves_while_a_run_is_saved_loses_nothing(

@@ -58,7 +58,11 @@ def test_a_resumed_or_repeated_run_takes_what_was_found_before(
     on_gpu: TargetModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_size, "probe", lambda model: 64)
-    earlier = [{"weights": "a", "batch size": 512}, {"weights": "a", "batch size": 256}, {"weights": "b"}]
+    earlier: list[dict[str, object]] = [
+        {"weights": "a", "batch size": 512},
+        {"weights": "a", "views": 8, "batch size": 256},
+        {"weights": "b"},
+    ]
     assert choose_batch_size(on_gpu, {"weights": "a", "batch size": 0}, earlier) == 256
     assert choose_batch_size(on_gpu, {"weights": "b"}, earlier) == 64
     assert choose_batch_size(on_gpu, {"weights": "c"}, earlier) == 64

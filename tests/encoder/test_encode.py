@@ -215,3 +215,19 @@ def test_a_shard_without_a_pair_gives_an_empty_table(clip: TargetModel, siglip: 
     assert (samples.num_rows, rejects.num_rows) == (0, 0)
     beside, _ = encode_shard([], clip, 2, 0, 4, reference=siglip)
     assert beside.column_names == [*samples.column_names, *(f"reference_{name}" for name in OF_MODEL)]
+
+
+def test_what_is_known_of_other_pairs_is_not_taken_for_these(
+    clip: TargetModel, make_pairs: Callable[..., list[Pair]]
+) -> None:
+    """As where a file was written anew between two runs, or while it is read."""
+    pairs = make_pairs(6)
+    earlier, _ = encode_shard(pairs, clip, 1, 0, 2)
+    known = earlier.slice(0, 3)
+    changed = [*pairs[:2], replace(pairs[2], caption="another"), *pairs[3:]]
+    alone, _ = encode_shard(changed, clip, 2, 0, 2)
+    samples, _ = encode_shard(changed, clip, 2, 0, 2, known=known)
+    assert samples["sample_id"] == alone["sample_id"]
+    assert np.allclose(similarities(samples), similarities(alone), atol=1e-6)
+    same, _ = encode_shard(pairs, clip, 2, 0, 2)
+    assert encode_shard(pairs, clip, 2, 0, 2, known=earlier)[0].equals(same)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tui_mia import audit
 from tui_mia.attacks import classifier, loss, make_attacks, scoring, wsa
-from tui_mia.encoder import images, schedule, stability
+from tui_mia.encoder import batch_size, images, schedule, stability
 from tui_mia.encoder.reuse import Reuse
 from tui_mia.evidence import roc
 from tui_mia.preflight import earlier, limits
@@ -18,7 +17,8 @@ from tui_mia.spec import AttacksSpec
 
 
 def test_the_limits_are_those_of_the_engine() -> None:
-    assert audit.BATCH_SIZE == limits.BATCH_SIZE
+    assert limits.BATCH_SIZE["cpu"] == batch_size.ON_CPU
+    assert limits.BATCH_SIZE["cuda"] in batch_size.SIZES
     assert schedule.PART_ENTRIES == limits.PART_ENTRIES
     assert stability.ONE_IN == limits.REPEATED_ONE_IN
     assert stability.FEWEST_SAMPLES == limits.FEWEST_REPEATED

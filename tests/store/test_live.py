@@ -133,6 +133,16 @@ def test_a_part_that_can_not_be_read_is_named_and_the_others_stay(
     assert len(order_samples(live)) == 1
 
 
+def test_a_part_that_is_removed_while_it_is_taken_in_is_passed_over(
+    directory: RunDirectory, live: LiveRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_part(directory, "candidates", 0, [[0.1, 0.2]])
+    gone = directory.parts / "candidates-000000-000001.parquet"
+    there = live._new_parts()
+    monkeypatch.setattr(live, "_new_parts", lambda: [gone, *there])
+    assert live.refresh() == 1
+
+
 def test_a_run_that_was_closed_says_so_and_leaves_nothing(directory: RunDirectory) -> None:
     live = LiveRun(directory)
     folder = Path(live._folder.name)

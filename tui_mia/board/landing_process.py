@@ -2,7 +2,7 @@
 
     python -P -m tui_mia.board.landing_process RUN_DIR DATABASE WAIT_SECONDS
 
-Ends with the codes of `tui-mia ingest`; what is wrong is on stderr.
+Ends with the codes of `tui-mia ingest`; what is wrong or else to be told is on stderr.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tui_mia.runs import RunDirectory
 
 
 def main(directory: str, database: str, wait_seconds: str) -> ExitCode:
-    code, wrong = try_to_land(RunDirectory(Path(directory)), Path(database), float(wait_seconds))
-    print(wrong, file=sys.stderr)
+    code, said = try_to_land(RunDirectory(Path(directory)), Path(database), float(wait_seconds))
+    print(said, file=sys.stderr)
     return code
 
 

@@ -15,7 +15,7 @@ from typing import IO, Final
 from tui_mia.board.errands import Tell
 from tui_mia.board.tended import TendedRun
 from tui_mia.exit_codes import ExitCode
-from tui_mia.landing import land
+from tui_mia.landing import keep_below_limit, land
 from tui_mia.runs import RunDirectory, RunDirectoryError, Worker
 from tui_mia.store import DatabaseLocked, StoreError
 
@@ -60,6 +60,8 @@ class Saver:
             except OSError as error:
                 code, said = ExitCode.FAILED, str(error)
             if code == ExitCode.DONE:
+                if said:
+                    self._tell(said, "info")
                 return None
             if code != ExitCode.LOCKED:
                 why = f"it can't be put into the database: {said or _how_it_ended(code)}"
@@ -78,14 +80,14 @@ class Saver:
 
 
 def try_to_land(directory: RunDirectory, database: Path, wait_seconds: float) -> tuple[ExitCode, str]:
-    """Land a run: how that ended, and what is wrong."""
+    """Land a run: how that ended, and what is wrong or else to be told."""
     try:
         land(directory, database, wait_seconds)
     except DatabaseLocked as error:
         return ExitCode.LOCKED, str(error)
     except (StoreError, RunDirectoryError, OSError) as error:
         return ExitCode.FAILED, str(error)
-    return ExitCode.DONE, ""
+    return ExitCode.DONE, "\n".join(keep_below_limit(database))
 
 
 async def _land(run: TendedRun, database: Path) -> tuple[int, str]:

@@ -54,7 +54,8 @@ def _choices(device: DeviceSpeed, machine: Machine) -> list[str]:
     """What an audit does on a device; nothing is said of one that was not measured."""
     if device.exact is None or device.fast is None:
         return []
-    words = [f"exact is {device.exact}, fast is {device.fast}{_same(device)}; batches of {device.batch_size}"]
+    batches = f"batches of {device.batch_size or 'what a probe finds to fill it'}"
+    words = [f"exact is {device.exact}, fast is {device.fast}{_same(device)}; {batches}"]
     if device.packed is not None:
         packed = "are packed for oneDNN" if device.packed else "stay as torch has them"
         words.append(f"linear layers {packed}; {machine.threads} threads")

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
+from tui_mia.encoder.encoding import BATCH_SIZE, SEED, VIEWS
 from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.operations import image_side
 
-# Its name in what is written down of an encoding.
-BATCH_SIZE = "batch size"
 ON_CPU = 32
 SIZES = (32, 64, 128, 256, 512, 1024)
 # A batch twice the size has to be so much faster an image, or the smaller one, of half the memory, will do.
@@ -28,17 +27,23 @@ _TIMES = 3
 def choose_batch_size(
     model: TargetModel, encoding: Mapping[str, object], earlier: Iterable[Mapping[str, object]]
 ) -> int:
-    """32 on a CPU; on a GPU what an attempt or run with the same encoding found, else what a probe finds.
+    """32 on a CPU; on a GPU what was found before, else what a probe finds.
 
     A probe that came out otherwise would have a resumed run mix two sizes, and a
     repeated one encode everything anew. `encoding` is all that goes into the
-    embeddings of this run, `earlier` what was written down of others, the newest last.
+    embeddings of this run, `earlier` what attempts and runs before wrote down of
+    theirs, the newest last.
     """
     if model.device.type == "cpu":
         return ON_CPU
-    same = [of for of in earlier if _but_for_batches(of) == _but_for_batches(encoding)]
+    return found_before(encoding, earlier) or probe(model)
+
+
+def found_before(encoding: Mapping[str, object], earlier: Iterable[Mapping[str, object]]) -> int | None:
+    """The batch of the newest run of those that encode the same, be it with other views."""
+    same = [of for of in earlier if _model_and_device(of) == _model_and_device(encoding)]
     found = [size for of in same if isinstance(size := of.get(BATCH_SIZE), int)]
-    return found[-1] if found else probe(model)
+    return found[-1] if found else None
 
 
 def probe(model: TargetModel, seconds_of: Callable[[TargetModel, int], float] | None = None) -> int:
@@ -60,8 +65,8 @@ def probe(model: TargetModel, seconds_of: Callable[[TargetModel, int], float] | 
     return best_size
 
 
-def _but_for_batches(encoding: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in encoding.items() if name != BATCH_SIZE}
+def _model_and_device(encoding: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in encoding.items() if name not in (BATCH_SIZE, VIEWS, SEED)}
 
 
 def _seconds(model: TargetModel, size: int) -> float:

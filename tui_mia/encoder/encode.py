@@ -14,11 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tui_mia.embedded import Block
+from tui_mia.encoder.encoded_pool import block_of
 from tui_mia.encoder.fast_paths import tokens_run
 from tui_mia.encoder.images import Picture, decoded_batches
 from tui_mia.encoder.meter import Meter, Work
 from tui_mia.encoder.model import ModelError, TargetModel
-from tui_mia.encoder.parts import REJECTS, WITHOUT_MODEL, sample_keys, samples_schema
+from tui_mia.encoder.parts import (
+    REJECTS,
+    WITHOUT_MODEL,
+    SeenBy,
+    lists_of,
+    sample_keys,
+    samples_schema,
+)
 from tui_mia.encoder.views import make_view
 from tui_mia.pools import Pair, Reject, pair_id
 
@@ -26,6 +35,11 @@ Pairing: TypeAlias = tuple[Pair, Picture]
 
 # Batches that a GPU may have before it, so that it never waits for the next.
 BATCHES_UNDER_WAY = 2
+# Why a pair is rejected that a model overflows on, be it in one view only.
+NOT_FINITE: dict[SeenBy, str] = {
+    "target": "the model's embedding is not finite",
+    "reference": "the reference model's embedding is not finite",
+}
 
 
 class BatchLimit:
@@ -72,13 +86,31 @@ class _Encoded:
     work: Work
 
 
+class _Known:
+    """What an earlier run saw in the pairs of a shard, in their order, with the first of the views."""
+
+    def __init__(self, samples: pa.Table | None) -> None:
+        self._samples = samples
+        self._row = 0
+
+    def next(self, ids: Sequence[str]) -> pa.Table | None:
+        """The rows of the next pairs; None where they are not these."""
+        if self._samples is None:
+            return None
+        rows = self._samples.slice(self._row, len(ids))
+        if rows["sample_id"].to_pylist() != ids:
+            return None
+        self._row += len(ids)
+        return rows
+
+
 @dataclass(frozen=True)
 class _Encoder:
     """A model at work on one shard: the embeddings of captions that it has seen there, and all results."""
 
     model: TargetModel
+    seen_by: SeenBy
     pixels: Callable[[Picture], Tensor | None]
-    not_finite: str
     meter: Meter
     captions: dict[str, Tensor] = field(default_factory=dict)
     results: list[_Encoded] = field(default_factory=list)
@@ -102,6 +134,10 @@ class _Encoder:
                 return [[torch.cat(column).cpu().numpy()] for column in columns]
             return [[piece.numpy() for piece in column] for column in columns]
 
+    def known(self, rows: pa.Table | None) -> Block | None:
+        """What an earlier run saw with this model."""
+        return None if rows is None else block_of(rows, self.seen_by)
+
 
 def encode_shard(
     items: Iterable[Pair | Reject],
@@ -113,6 +149,7 @@ def encode_shard(
     reference: TargetModel | None = None,
     limit: BatchLimit | None = None,
     meter: Meter | None = None,
+    known: pa.Table | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Encode the pairs of one shard: each image is decoded once, and encoded once a view and model.
 
@@ -122,7 +159,8 @@ def encode_shard(
     reaches; at the end, how many of the samples became rejects because a model
     overflowed on them. What models see stays on their device until then. Where a
     device has no memory for a batch, it takes it in pieces, and `limit` remembers of
-    what size. `meter` hears of all that is done.
+    what size. `meter` hears of all that is done. `known` are the samples as an earlier
+    run with the first of the views left them: of those only the other views are encoded.
 
     Returns:
         The samples, a table of `samples_schema`, and the rejects.
@@ -133,11 +171,10 @@ def encode_shard(
     limit, meter = limit or BatchLimit(), meter or Meter()
     pairs: list[pa.RecordBatch] = []
     rejects: list[Reject] = []
-    why = "the model's embedding is not finite"
-    encoders = [_Encoder(model, lambda picture: picture.pixels, why, meter)]
+    encoders = [_Encoder(model, "target", lambda picture: picture.pixels, meter)]
     if reference is not None:
-        why = "the reference model's embedding is not finite"
-        encoders.append(_Encoder(reference, lambda picture: picture.reference_pixels, why, meter))
+        encoders.append(_Encoder(reference, "reference", lambda picture: picture.reference_pixels, meter))
+    stored = _Known(known)
     preprocesses = [encoder.model.preprocess for encoder in encoders]
     position = 0
     for batch in meter.waiting(decoded_batches(items, batch_size, *preprocesses)):
@@ -146,8 +183,9 @@ def encode_shard(
         if good:
             ids = [pair_id(picture.digest, pair.caption) for pair, picture in good]
             pairs.append(_record(good, ids))
+            rows = stored.next(ids)
             for encoder in encoders:
-                encoder.keep(_encode(good, ids, encoder, views, view_seed, limit))
+                encoder.keep(_encode(good, ids, encoder, views, view_seed, limit, encoder.known(rows)))
         rejects += bad
         last = batch[-1]
         position = last.position if isinstance(last, Reject) else last[0].position
@@ -172,7 +210,7 @@ def _samples(
     seen = [encoder.seen() for encoder in encoders]
     schema = samples_schema(views, *(image[0].shape[1] for _, image, _ in seen))
     of_models = [
-        pa.chunked_array([_lists(piece) for piece in column]) for of_model in seen for column in of_model
+        pa.chunked_array([lists_of(piece) for piece in column]) for of_model in seen for column in of_model
     ]
     samples = pa.table([*pa.Table.from_batches(pairs).columns, *of_models], schema=schema)
     finite = [np.isfinite(np.concatenate([piece.sum(axis=1) for piece in of_model[0]])) for of_model in seen]
@@ -180,7 +218,7 @@ def _samples(
         return samples, REJECTS.empty_table()
     broken = np.flatnonzero(~np.all(finite, axis=0))
     # The reason is that of the first model that overflows.
-    reasons = [encoders[place].not_finite for place in np.argmin(finite, axis=0)[broken]]
+    reasons = [NOT_FINITE[encoders[place].seen_by] for place in np.argmin(finite, axis=0)[broken]]
     rejects = samples.select(["source", "key"]).take(broken).append_column("reason", [reasons])
     return samples.filter(pa.array(np.all(finite, axis=0))), rejects.cast(REJECTS)
 
@@ -192,6 +230,7 @@ def _encode(
     views: int,
     view_seed: int,
     limit: BatchLimit,
+    known: Block | None,
 ) -> _Encoded:
     """A batch, in as many pieces as the device's memory makes necessary."""
     while True:
@@ -199,9 +238,14 @@ def _encode(
         try:
             pieces = [
                 _encode_batch(
-                    good[start : start + size], ids[start : start + size], encoder, views, view_seed
+                    good[piece],
+                    ids[piece],
+                    encoder,
+                    views,
+                    view_seed,
+                    None if known is None else known[piece],
                 )
-                for start in range(0, len(good), size)
+                for piece in (slice(start, start + size) for start in range(0, len(good), size))
             ]
         except RuntimeError as error:
             if not _lacks_memory(error):
@@ -229,27 +273,40 @@ def _joined(pieces: Sequence[_Encoded]) -> _Encoded:
 
 @torch.inference_mode()
 def _encode_batch(
-    good: Sequence[Pairing], ids: Sequence[str], encoder: _Encoder, views: int, view_seed: int
+    good: Sequence[Pairing],
+    ids: Sequence[str],
+    encoder: _Encoder,
+    views: int,
+    view_seed: int,
+    known: Block | None,
 ) -> _Encoded:
     model, stage = encoder.model, encoder.meter.stage
-    with stage("model"):
-        text, of_text = _caption_embeddings([pair.caption for pair, _ in good], model, encoder.captions)
+    if known is None:
+        with stage("model"):
+            text, work = _caption_embeddings([pair.caption for pair, _ in good], model, encoder.captions)
+    else:
+        text, work = torch.tensor(known.text, device=model.device), Work()
     distinct = list({id(picture): picture for _, picture in good}.values())
     place = {id(picture): row for row, picture in enumerate(distinct)}
     rows = torch.tensor([place[id(picture)] for _, picture in good])
     pixels = [encoder.pixels(picture) for picture in distinct]
     plain = model.to_device([each for each in pixels if each is not None])
     rows = rows.to(model.device)
-    with stage("model"):
-        image = model.encode_images(plain)[rows]
-    similarities = [_cosines(image, text)]
+    if known is None:
+        with stage("model"):
+            image = model.encode_images(plain)[rows]
+        similarities = [_cosines(image, text)]
+        work += Work(images=len(distinct))
+    else:
+        image = torch.tensor(known.image, device=model.device)
+        similarities = list(torch.tensor(known.similarities, device=model.device).T)
     canvas, keys = plain[rows], sample_keys(ids)
-    for view in range(1, views + 1):
+    for view in range(len(similarities), views + 1):
         with stage("views"):
             augmented = make_view(canvas, keys, view, view_seed)
         with stage("model"):
             similarities.append(_cosines(model.encode_images(augmented), text))
-    work = of_text + Work(images=len(distinct) + views * len(good))
+        work += Work(images=len(good))
     return _Encoded(torch.stack(similarities, dim=1), image, text, work)
 
 
@@ -285,16 +342,9 @@ def _record(good: Sequence[Pairing], ids: Sequence[str]) -> pa.RecordBatch:
             pa.array([picture.width for _, picture in good], pa.int32()),
             pa.array([picture.height for _, picture in good], pa.int32()),
             pa.array(metadata, pa.string()),
-            _lists(np.stack([appearance.form for appearance in seen])),
-            _lists(np.stack([appearance.statistics for appearance in seen])),
+            lists_of(np.stack([appearance.form for appearance in seen])),
+            lists_of(np.stack([appearance.statistics for appearance in seen])),
             pa.array([appearance.perceptual_hash for appearance in seen], pa.uint64()),
         ],
         schema=WITHOUT_MODEL,
-    )
-
-
-def _lists(matrix: NDArray[np.float32]) -> pa.Array:
-    """[n, m] as a column of n lists."""
-    return pa.FixedSizeListArray.from_arrays(
-        pa.array(np.ascontiguousarray(matrix).reshape(-1)), matrix.shape[1]
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tui_mia.embedded import Block
 from tui_mia.encoder.appearance import FORM_NAMES, STATISTICS_NAMES
-from tui_mia.encoder.parts import PREFIX, SeenBy, image_keys, sample_keys
+from tui_mia.encoder.parts import PREFIX, SeenBy, image_keys, matrix_of, sample_keys
 
 _APPEARANCE = ["caption", "image_form", "image_statistics", "perceptual_hash"]
 
@@ -48,7 +48,7 @@ class EncodedPool:
             [chunk for table in columns for chunk in table["sample_id"].chunks], pa.string()
         )
         self.similarities = (
-            np.concatenate([_matrix(table[similarities]) for table in columns])
+            np.concatenate([matrix_of(table[similarities]) for table in columns])
             if columns
             else np.empty((0, 1), dtype=np.float32)
         )
@@ -91,8 +91,8 @@ class EncodedPool:
                 rows[inside] - self._starts[part]
             )
             captions[inside] = table["caption"].to_pylist()
-            form[inside] = _matrix(table["image_form"])
-            statistics[inside] = _matrix(table["image_statistics"])
+            form[inside] = matrix_of(table["image_form"])
+            statistics[inside] = matrix_of(table["image_statistics"])
             hashes[inside] = table["perceptual_hash"].to_numpy()
         return PoolAppearances(captions.tolist(), form, statistics, hashes)
 
@@ -109,19 +109,11 @@ class EncodedPool:
         if self._read is None or self._read[0] != part:
             self._read = None
             table = pq.read_table(self.paths[part], columns=[self._image, self._text])
-            self._read = part, _matrix(table[self._image]), _matrix(table[self._text])
+            self._read = part, matrix_of(table[self._image]), matrix_of(table[self._text])
         return self._read[1], self._read[2]
 
 
-def block_of(samples: pa.Table) -> Block:
-    """What the target sees in the rows of a part."""
+def block_of(samples: pa.Table, model: SeenBy = "target") -> Block:
+    """What a model sees in the rows of a part."""
     names = ("similarities", "image_embedding", "text_embedding")
-    return Block(*(_matrix(samples[name]) for name in names))
-
-
-def _matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    """A column of n lists of m numbers as [n, m]."""
-    lists = column.combine_chunks()
-    values = lists.values.slice(lists.offset * lists.type.list_size, len(lists) * lists.type.list_size)
-    result: NDArray[np.float32] = values.to_numpy().reshape(len(lists), lists.type.list_size)
-    return result
+    return Block(*(matrix_of(samples[PREFIX[model] + name]) for name in names))

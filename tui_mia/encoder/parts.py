@@ -58,6 +58,30 @@ def image_keys(sample_ids: Sequence[str]) -> NDArray[np.uint64]:
     return np.array([int(sample_id[:16], 16) for sample_id in sample_ids], dtype=np.uint64)
 
 
+def matrix_of(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """A column of n lists of m numbers as [n, m]."""
+    lists = column.combine_chunks()
+    values = lists.values.slice(lists.offset * lists.type.list_size, len(lists) * lists.type.list_size)
+    result: NDArray[np.float32] = values.to_numpy().reshape(len(lists), lists.type.list_size)
+    return result
+
+
+def lists_of(matrix: NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """[n, m] as n lists of m numbers."""
+    flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
+
+
+def with_first_views(samples: pa.Table, views: int) -> pa.Table:
+    """The samples of a part as they would be if fewer views had been encoded: K of those that there are."""
+    for prefix in PREFIX.values():
+        name = f"{prefix}similarities"
+        if name in samples.column_names:
+            kept = lists_of(matrix_of(samples[name])[:, : 1 + views])
+            samples = samples.set_column(samples.column_names.index(name), name, kept)
+    return samples
+
+
 def part_paths(folder: Path, pool: str) -> list[Path]:
     """The finished parts of a pool, in the order of its shards."""
     return sorted(folder.glob(f"{pool}-*.parquet"))

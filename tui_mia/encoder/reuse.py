@@ -4,8 +4,11 @@ The embeddings are those that runs keep anyway, in `parts/`: there is no second
 store that could grow or be forgotten, and what a deleted run had is gone unless
 another run has it too. A shard is taken over where its content and all that
 goes into its encoding are the same, by hash: a changed checkpoint under the same
-name is another model, and a tar that was written again with the same bytes is
-the same tar. Only tars are told by content so far.
+name is another model, and a file that was written again with the same pairs is
+the same file. Of a run with more views the first ones are taken; one with fewer
+leaves only the others to encode. A tar is read for its content before it is
+encoded. Anything else is read ahead only if an earlier run has the same rows of
+the same source.
 """
 
 from __future__ import annotations
@@ -14,35 +17,33 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import torch
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from tui_mia.encoder.model import TargetModel
-from tui_mia.encoder.parts import part_files
-from tui_mia.pools import Shard
-from tui_mia.spec import AuditSpec, PoolSpec
-
-INDEX = "index.jsonl"
-_ENTRY = {"key", "content", "signature", "pool", "shard", "parts", "entries", "cut"}
-_ROOMS = ("encoder", "pools")
-
-Signature: TypeAlias = list[str | int]
-_Entry: TypeAlias = dict[str, Any]
+from tui_mia.encoder.content import EntriesDigest, Signature, file_digest, signature_of
+from tui_mia.encoder.encode import NOT_FINITE
+from tui_mia.encoder.encoding import SEED, VIEWS
+from tui_mia.encoder.parts import part_files, with_first_views
+from tui_mia.encoder.reuse_index import EarlierRun, EncodedShard, read_index, tell_encoding, tell_shard
+from tui_mia.pools import Pair, PoolError, Reject, Shard, read_shard
+from tui_mia.runs.parquet import replace_with_table
+from tui_mia.spec import PoolSpec
 
 
 @dataclass(frozen=True)
-class ShardKey:
-    """SHA-256 of all that a shard's parts depend on and of its content alone, and how its file is known."""
+class Found:
+    """A shard that an earlier run has encoded, with the first `views` of those that this one asks for."""
 
-    key: str
-    content: str
-    signature: Signature
+    run: EarlierRun
+    shard: EncodedShard
+    views: int
 
 
 class Reuse:
@@ -52,159 +53,237 @@ class Reuse:
     parts of this run, `earlier` those of others, the newest last.
     """
 
-    def __init__(self, folder: Path, earlier: Iterable[Path], encoding: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, earlier: Iterable[Path], encoding: Mapping[str, Any]) -> None:
+        self.views = int(encoding.get(VIEWS, 0))
         self._folder = folder
         self._encoding = encoding
-        self._taken = self._encoded = 0
-        self._earlier: dict[tuple[str, int | None], tuple[Path, _Entry]] = {}
+        self._taken = self._extended = self._encoded = 0
+        self._earlier: dict[str, list[tuple[EarlierRun, EncodedShard]]] = {}
+        self._by_content: dict[str, tuple[EarlierRun, EncodedShard]] = {}
         self._digests: dict[str, str] = {}
-        self._paths: set[str] = set()
-        self._by_content: dict[str, tuple[Path, Mapping[str, object]]] = {}
         self._why_not: str | None = None
-        for other in earlier:
-            described, entries = _read_index(other / INDEX)
-            for entry in entries:
-                self._digests[json.dumps(entry["signature"])] = entry["content"]
-                self._paths.add(entry["signature"][0])
-                self._earlier[entry["key"], entry["cut"]] = other, entry
-                self._by_content[entry["content"]] = other, described
-        begun, _ = _read_index(folder / INDEX)
+        for run in map(read_index, earlier):
+            for encoded in run.shards:
+                self._earlier.setdefault(encoded.asked, []).append((run, encoded))
+                self._by_content[encoded.content] = run, encoded
+                self._digests[json.dumps(encoded.signature)] = encoded.content
+        begun = read_index(folder).encoding
         # A run that went on with another library or device has parts of two kinds: they are not for others.
         self._pure = begun in ({}, json.loads(json.dumps(encoding)))
         if not begun:
-            self._tell({"encoding": encoding})
+            tell_encoding(folder, encoding)
 
-    def key(self, shard: Shard, spec: PoolSpec) -> ShardKey | None:
-        """What a shard is told by; None for what is no tar, and for a file that can't be read."""
-        if shard.format != "webdataset":
-            return None
-        try:
-            signature = _signature(shard.path)
-            content = self._digests.get(json.dumps(signature)) or _digest(shard.path)
-            keys = _digest(Path(spec.keys)) if spec.keys else None
-        except OSError:
-            return None
-        columns = [spec.image, spec.caption, spec.member if isinstance(spec.member, str) else None]
-        reading = [str(shard.path), shard.member, columns, keys]
-        whole = json.dumps([self._encoding, reading, content], sort_keys=True)
-        return ShardKey(hashlib.sha256(whole.encode()).hexdigest(), content, signature)
-
-    def take(self, key: ShardKey, shard: Shard, left: int | None) -> bool:
-        """Take over the parts of a shard of which none is here from an earlier run, if one has them.
+    def of(self, shard: Shard, spec: PoolSpec, left: int | None) -> ShardReuse | None:
+        """A shard of which no part is here yet; None if it can't be read.
 
         `left` is how many of its entries may be read, if there is a limit.
         """
-        found = self._found(key, left)
-        if found is None:
-            self._miss(key)
-            return False
-        other, entry = found
-        numbers = range(entry["parts"])
-        theirs = [part_files(other, entry["pool"], entry["shard"], number) for number in numbers]
-        ours = [part_files(self._folder, shard.pool, shard.index, number) for number in numbers]
         try:
-            for source, target in zip(chain(*theirs), chain(*ours), strict=True):
-                _link(source, target)
-        except FileNotFoundError:  # deleted in this moment: what is not here is encoded
-            self._miss(key)
-            return False
-        self._taken += 1
-        return True
+            asked, signature = _asked(shard, spec), signature_of(shard.path)
+            content = self._tar_digest(shard, signature) if shard.format == "webdataset" else None
+        except OSError:
+            return None
+        return ShardReuse(self, shard, spec, left, asked, signature, content)
 
-    def entries(self, shard: Shard, spec: PoolSpec) -> int:
-        """How many entries of a shard would be taken over; a file that no run has read is not read for it."""
-        if str(shard.path) not in self._paths or (key := self.key(shard, spec)) is None:
-            return 0
-        found = self._found(key, spec.limit)
-        return 0 if found is None else int(found[1]["entries"])
+    def entries(self, shard: Shard, spec: PoolSpec, left: int | None) -> int:
+        """How many entries of a shard would be taken over with all views.
 
-    def remember(self, key: ShardKey, shard: Shard, left: int | None, entries: int, parts: int) -> None:
-        """Tell later runs that this one has all entries of a shard, or the first `left`.
-
-        Not if its file has changed or gone meanwhile.
+        A tar that no run has read is not read for it; nor is anything that is no tar,
+        where a file that was not written since is taken to be the same.
         """
         try:
-            unchanged = _signature(shard.path) == key.signature
+            asked, signature = _asked(shard, spec), signature_of(shard.path)
+            whole = [found for found in self.candidates(asked, left) if found.views == self.views]
+            if shard.format != "webdataset":
+                same = [found for found in whole if found.shard.signature == signature]
+            else:
+                content = self._tar_digest(shard, signature) if whole else None
+                same = [found for found in whole if found.shard.content == content]
         except OSError:
-            return
-        if self._pure and unchanged:
-            place = {"pool": shard.pool, "shard": shard.index, "parts": parts}
-            cut = left if left is not None and entries >= left else None
-            self._tell(asdict(key) | place | {"entries": entries, "cut": cut})
+            return 0
+        return same[-1].shard.entries if same else 0
+
+    def candidates(self, asked: str, left: int | None) -> list[Found]:
+        """What runs have of a shard or its first `left` entries, whatever was in it; the newest last."""
+        found = []
+        for run, encoded in self._earlier.get(asked, []):
+            if encoded.is_all_for(left) and not self._differing(run) and run.has(encoded):
+                with suppress(FileNotFoundError):  # deleted in this moment
+                    views = self._views_of(run, encoded)
+                    found += [] if views is None else [Found(run, encoded, views)]
+        return found
+
+    def take(self, found: Found, shard: Shard) -> bool:
+        """Take over the parts that a run has with all views; False if one was deleted in this moment."""
+        try:
+            for number, (rejects, samples) in enumerate(found.shard.files(found.run.folder)):
+                our_rejects, our_samples = part_files(self._folder, shard.pool, shard.index, number)
+                _link(rejects, our_rejects)
+                if found.run.views == self.views:
+                    _link(samples, our_samples)
+                else:
+                    replace_with_table(our_samples, with_first_views(pq.read_table(samples), self.views))
+        except FileNotFoundError:
+            return False
+        self._taken += found.shard.entries
+        return True
+
+    def views_added(self, entries: int) -> None:
+        """Of the entries of a shard only views were encoded that an earlier run does not have."""
+        self._extended += entries
+
+    def encoded_anew(self, content: str, entries: int) -> None:
+        """A shard was not taken over: why not, if an earlier run has encoded the same."""
+        self._encoded += entries
+        if self._why_not is None and content in self._by_content:
+            run, encoded = self._by_content[content]
+            if differ := self._differing(run):
+                why = f"not the same {', '.join(differ)}"
+            elif not run.has(encoded):
+                why = "its embeddings were removed since"
+            else:
+                return
+            self._why_not = f"nothing is reused of what run {run.run_id} encoded: {why}"
+
+    def remember(self, encoded: EncodedShard) -> None:
+        """Tell later runs of a shard that is encoded."""
+        if self._pure:
+            tell_shard(self._folder, encoded)
 
     def summary(self) -> str | None:
-        """What was reused, or why nothing was although an earlier run has encoded the same tars."""
-        if self._taken:
-            shards = self._taken + self._encoded
-            return f"{self._taken} of {shards} tars had been encoded by an earlier run and are reused"
-        return self._why_not
+        """What was reused, or why nothing was although an earlier run has encoded the same pairs."""
+        reused = self._taken + self._extended
+        if not reused:
+            return self._why_not
+        added = f" ({self._extended:,} without all views, which were added)" if self._extended else ""
+        pairs = reused + self._encoded
+        return f"{reused:,} of {pairs:,} pairs had been encoded by an earlier run{added} and are reused"
 
-    def _found(self, key: ShardKey, left: int | None) -> tuple[Path, _Entry] | None:
-        """Which run has a shard, or the first `left` of its entries, and what it says of it."""
-        found = self._earlier.get((key.key, left)) or self._earlier.get((key.key, None))
-        return found if found is not None and _fits(found[1], left) else None
+    def _tar_digest(self, shard: Shard, signature: Signature) -> str:
+        return self._digests.get(json.dumps(signature)) or file_digest(shard.path)
 
-    def _miss(self, key: ShardKey) -> None:
-        self._encoded += 1
-        if key.content in self._by_content and self._why_not is None:
-            other, described = self._by_content[key.content]
-            differ = [name for name, value in self._encoding.items() if described.get(name) != value]
-            if differ:
-                run = other.parent.name
-                self._why_not = (
-                    f"nothing is reused of what run {run} encoded: not the same {', '.join(differ)}"
-                )
+    def _differing(self, run: EarlierRun) -> list[str]:
+        """The names of what would have to be the same and is not."""
+        names = self._encoding.keys() - {VIEWS, SEED}
+        return [
+            name
+            for name in self._encoding
+            if name in names and run.encoding.get(name) != self._encoding[name]
+        ]
 
-    def _tell(self, entry: Mapping[str, object]) -> None:
-        with (self._folder / INDEX).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-
-
-def encoding_of(
-    spec: AuditSpec, model: TargetModel, reference: TargetModel | None, batch_size: int
-) -> dict[str, object]:
-    """All that goes into the embeddings and similarities of a run beside the pairs, by name."""
-    return {
-        "weights": model.fingerprint.weights,
-        "preprocess": model.fingerprint.preprocess,
-        "tokenizer": model.fingerprint.tokenizer,
-        "precision": f"{spec.model.precision} ({model.number_format})",
-        "reference": None
-        if reference is None
-        else [*asdict(reference.fingerprint).values(), reference.number_format],
-        "views": spec.views,
-        "seed of the views": spec.attacks.aea.seed if spec.attacks.aea else 0,
-        "batch size": batch_size,
-        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu",
-        "versions": {name: version(name) for name in ("torch", "torchvision", "open_clip_torch", "pillow")},
-        "code of tui-mia": _code(),
-    }
+    def _views_of(self, run: EarlierRun, encoded: EncodedShard) -> int | None:
+        """How many of the views that are asked for a run has; None if nothing of the shard can be used."""
+        same_seed = run.encoding.get(SEED) == self._encoding.get(SEED)
+        if run.views == self.views and (same_seed or not self.views):
+            return self.views
+        if _depends_on_views(run, encoded):
+            return None
+        return min(self.views, run.views) if same_seed else 0
 
 
-def _fits(entry: _Entry, left: int | None) -> bool:
-    """Whether what a run has of a shard is what another that may read so many entries would have."""
-    return bool(
-        entry["cut"] == left or (entry["cut"] is None and left is not None and entry["entries"] <= left)
-    )
+class ShardReuse:
+    """One shard on its way through a run: taken over if it can be, and remembered for later runs."""
+
+    def __init__(
+        self,
+        reuse: Reuse,
+        shard: Shard,
+        spec: PoolSpec,
+        left: int | None,
+        asked: str,
+        signature: Signature,
+        tar_digest: str | None,
+    ) -> None:
+        self._reuse = reuse
+        self._shard = shard
+        self._spec = spec
+        self._left = left
+        self._asked = asked
+        self._signature = signature
+        self._tar_digest = tar_digest
+        self._watched = EntriesDigest()
+        self._taken_content: str | None = None
+        self._with_fewer_views: Found | None = None
+        self._is_extended = False
+
+    def take(self) -> None:
+        """Take over the parts of an earlier run if one has them, or what it has of their views."""
+        candidates = self._reuse.candidates(self._asked, self._left)
+        if not candidates:
+            return
+        content = self._tar_digest or self._read_ahead(max(found.shard.entries for found in candidates))
+        same = [found for found in candidates if found.shard.content == content]
+        if not same:
+            return
+        # The most views, and no others beside them if that can be: such parts are shared as they are.
+        best = max(reversed(same), key=lambda found: (found.views, -found.run.views))
+        if best.views < self._reuse.views:
+            self._with_fewer_views = best
+        elif self._reuse.take(best, self._shard):
+            self._taken_content = content
+
+    def watch(self, entries: Iterator[Pair | Reject]) -> Iterator[Pair | Reject]:
+        """The entries on their way to be encoded, which tell the content unless that is known."""
+        return entries if self._tar_digest else self._watched.watch(entries)
+
+    def known_samples(self, part: int) -> pa.Table | None:
+        """The samples of a part with the first of its views, if an earlier run has no more of them."""
+        found = self._with_fewer_views
+        if found is None or part >= found.shard.parts:
+            return None
+        try:
+            samples = pq.read_table(found.shard.files(found.run.folder)[part][1])
+        except FileNotFoundError:  # deleted in this moment
+            return None
+        self._is_extended = True
+        return with_first_views(samples, found.views)
+
+    def finish(self, entries: int, parts: int) -> None:
+        """All entries of the shard, or the first that may be read, are in parts: later runs may take them.
+
+        Not those of a tar that has changed or gone while it was read.
+        """
+        content = self._taken_content or self._tar_digest or self._watched.hexdigest()
+        if self._is_extended:
+            self._reuse.views_added(entries)
+        elif self._taken_content is None:
+            self._reuse.encoded_anew(content, entries)
+        try:
+            unchanged = signature_of(self._shard.path) == self._signature
+        except OSError:
+            unchanged = False
+        if self._tar_digest and not unchanged:
+            return
+        cut = self._left if self._left is not None and entries >= self._left else None
+        place = (self._shard.pool, self._shard.index)
+        self._reuse.remember(EncodedShard(self._asked, content, self._signature, *place, parts, entries, cut))
+
+    def _read_ahead(self, most: int) -> str | None:
+        """What is in the shard; None if that is more than `most` entries, or can't be read."""
+        digest = EntriesDigest()
+        entries = islice(digest.watch(read_shard(self._shard, self._spec)), self._left)
+        try:
+            more = next(islice(entries, most, None), None)
+        except PoolError:
+            return None
+        return digest.hexdigest() if more is None else None
 
 
-def _code() -> str:
-    digest = hashlib.sha256()
-    for room in _ROOMS:
-        for path in sorted((Path(__file__).parent.parent / room).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _asked(shard: Shard, spec: PoolSpec) -> str:
+    """Which shard it is and how it is read, as SHA-256."""
+    keys = file_digest(Path(spec.keys)) if spec.keys else None
+    columns = [spec.image, spec.caption, spec.member if isinstance(spec.member, str) else None]
+    reading = [str(shard.path), shard.start, shard.stop, shard.member, columns, keys]
+    return hashlib.sha256(json.dumps(reading).encode()).hexdigest()
 
 
-def _signature(path: Path) -> Signature:
-    """By what a file that has not changed is known without reading it."""
-    status = path.stat()
-    return [str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _depends_on_views(run: EarlierRun, encoded: EncodedShard) -> bool:
+    """Whether a model overflowed on a pair: perhaps only in a view that another run does not have."""
+    for rejects, _ in encoded.files(run.folder):
+        reasons = pq.read_table(rejects, columns=["reason"])["reason"].to_pylist()
+        if not set(reasons).isdisjoint(NOT_FINITE.values()):
+            return True
+    return False
 
 
 def _link(source: Path, target: Path) -> None:
@@ -215,23 +294,3 @@ def _link(source: Path, target: Path) -> None:
         temporary = target.with_name(target.name + ".tmp")
         shutil.copyfile(source, temporary)
         os.replace(temporary, target)
-
-
-def _read_index(path: Path) -> tuple[Mapping[str, object], list[_Entry]]:
-    """What an index says of the encoding, and its shards; a line that was cut off counts for none."""
-    described: Mapping[str, object] = {}
-    entries: list[_Entry] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return described, entries
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if entry.keys() >= _ENTRY:
-            entries.append(entry)
-        else:
-            described = entry.get("encoding", described)
-    return described, entries

@@ -14,7 +14,7 @@ from tui_mia.encoder.encode import BatchLimit, encode_shard
 from tui_mia.encoder.meter import Meter
 from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.parts import finished_parts, part_files, samples_schema, write_part
-from tui_mia.encoder.reuse import Reuse
+from tui_mia.encoder.reuse import Reuse, ShardReuse
 from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
 from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec, PoolSpec
@@ -94,21 +94,23 @@ def encode_pools(
                 work.extent_done = before + position
                 _tell(on_progress, works, work.pool, meter)
 
-            def encode(items: Iterator[Pair | Reject], on_batch: OnBatch = on_batch) -> Tables:
+            def encode(
+                items: Iterator[Pair | Reject], stored: pa.Table | None, on_batch: OnBatch = on_batch
+            ) -> Tables:
                 return encode_shard(
-                    items, model, spec.views, view_seed, batch_size, on_batch, reference, limit, meter
+                    items, model, spec.views, view_seed, batch_size, on_batch, reference, limit, meter, stored
                 )
 
             left, read = work.left, work.samples + work.rejects
             # What an earlier attempt left of a shard may be of other content.
             begun = any(path.exists() for path in part_files(folder, pool, shard.index, 0))
             with meter.shard():
-                key = reuse.key(shard, pool_specs[pool]) if reuse and left != 0 and not begun else None
-                if reuse and key:
-                    reuse.take(key, shard, left)
-                parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode)
-            if reuse and key:
-                reuse.remember(key, shard, left, work.samples + work.rejects - read, parts)
+                known = reuse.of(shard, pool_specs[pool], left) if reuse and left != 0 and not begun else None
+                if known:
+                    known.take()
+                parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode, known)
+            if known:
+                known.finish(work.samples + work.rejects - read, parts)
             work.extent_done = done_before + shard.extent
         _tell(on_progress, works, pool, meter)
 
@@ -119,7 +121,8 @@ def _encode_rest(
     folder: Path,
     work: _PoolWork,
     columns: Collection[str],
-    encode: Callable[[Iterator[Pair | Reject]], Tables],
+    encode: Callable[[Iterator[Pair | Reject], pa.Table | None], Tables],
+    known: ShardReuse | None,
 ) -> int:
     """Encode the entries of a shard that are in no part yet, and return how many parts it has.
 
@@ -131,9 +134,12 @@ def _encode_rest(
     if work.left == 0 or (done and sum(done[-1]) < PART_ENTRIES):
         return len(done)
     read = sum(map(sum, done))
-    items = islice(read_shard(shard, spec), read, None if work.left is None else read + work.left)
+    entries = read_shard(shard, spec)
+    if known:
+        entries = known.watch(entries)
+    items = islice(entries, read, None if work.left is None else read + work.left)
     for number in count(len(done)):
-        samples, rejects = encode(islice(items, PART_ENTRIES))
+        samples, rejects = encode(islice(items, PART_ENTRIES), known.known_samples(number) if known else None)
         write_part(folder, shard.pool, shard.index, number, samples, rejects)
         if samples.num_rows + rejects.num_rows < PART_ENTRIES or work.left == 0:
             break

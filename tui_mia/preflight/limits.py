@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# encoder
+# encoder; what fills a GPU is found when a run starts, and this is what is assumed of it
 BATCH_SIZE: Final = {"cpu": 32, "cuda": 256}
 PART_ENTRIES: Final = 16_384
 REPEATED_ONE_IN: Final = 32

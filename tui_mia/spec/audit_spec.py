@@ -184,7 +184,7 @@ class RunSpec(_Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """The seed of what is drawn for WSA: subsamples and classifiers. Folds go by content, without a seed."""
     batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Images a batch; by default 32 on a CPU and 256 on a GPU."""
+    """Images a batch; by default 32 on a CPU, and on a GPU what fills it, found when the run starts."""
 
 
 class OutputSpec(_Table):

@@ -105,6 +105,8 @@ class LiveRun:
         columns = [*(column.name for column in ENCODED_SAMPLE), "similarities"]
         try:
             part = pq.read_table(path, columns=columns)
+        except FileNotFoundError:  # the run has ended and been saved, and its parts were over the limit
+            return
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"{path} can't be read: {error}") from error
         numbers = pa.array(range(self._samples, self._samples + part.num_rows), pa.int64())
