@@ -90,6 +90,7 @@ class Bench:
         self.growth: dict[str, list[tuple[float, float]]] = {}
         self._found: dict[str, list[float]] = {}
         self._began = time.monotonic()
+        self.peer_seconds = 0.0
 
     @property
     def seconds(self) -> float:
@@ -143,7 +144,8 @@ def main() -> None:
         database_and_classifier(bench, alone["exact"])
     document = {
         "machine": machine(),
-        "seconds": round(bench.seconds),
+        "seconds": round(bench.seconds - bench.peer_seconds),
+        "peer_seconds": round(bench.peer_seconds),
         "rows": [asdict(row) for row in bench.rows],
         "growth": bench.growth,
     }
@@ -183,11 +185,13 @@ def one_attack(
         (theirs,) = program("eager_loop.py", *loop, "--attacks", "csa")
         _note_rates(bench, "csa", alone, (few, many), theirs["samples_per_cpu_second"], 0)
         rate = 1 / cpu_seconds_a_sample(many["exact"], few["exact"])
+        began = bench.seconds
         for peer in program("peers.py", *loop, *peers):
             if "skipped" in peer:
                 print(f"{bench.seconds:5.0f} s  {peer['peer']} left out: {peer['skipped']}")
             else:
                 bench.note(f"csa, exact, over {peer['peer']}", rate / peer["samples_per_cpu_second"])
+        bench.peer_seconds += bench.seconds - began
     bench.rows_of_notes("times")
 
 

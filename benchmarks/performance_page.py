@@ -29,10 +29,11 @@ def write_page(document: dict[str, Any]) -> None:
 
 def _table(document: dict[str, Any]) -> str:
     machine = document["machine"]
+    took = f"{document['seconds'] / 60:.0f} minutes and {document['peer_seconds'] / 60:.0f} of the peers"
     lines = [
         f"{machine['cpu']}, {machine['threads']} cores, torch {machine['torch']},"
         f" open_clip {machine['open_clip']}, Python {machine['python']};"
-        f" `python benchmarks/bench.py`, {document['seconds'] / 60:.0f} minutes.",
+        f" `python benchmarks/bench.py`, {took}.",
         "",
         "| what | measured | target | met |",
         "|---|---|---|---|",
