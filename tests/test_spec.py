@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui_mia.spec import (
@@ -108,6 +108,7 @@ specs = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)  # files on a busy machine
 @given(document=specs)
 def test_a_spec_reads_back_from_toml_as_it_was(
     document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
@@ -17,6 +18,7 @@ from tui_mia.encoder.fast_paths import encode_texts, seconds_of, speed_up
 from tui_mia.encoder.fingerprint import Fingerprint, take_fingerprint
 from tui_mia.encoder.operations import Operations, count_operations
 from tui_mia.encoder.preprocess import NotBytesError, Preprocess, in_bytes
+from tui_mia.network import NetworkRefusedError, is_on_a_hub
 from tui_mia.spec import ModelSpec, checkpoint_path
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
@@ -98,6 +100,12 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = 
     fingerprint = take_fingerprint(network, config, tokenizer)
     # What is packed has no form without contents.
     operations = count_operations(network)
+    logit_scale = network.logit_scale.exp().item()
+    if not math.isfinite(logit_scale):
+        raise ModelError(
+            f"{_named(spec, table)}: its logit_scale is {network.logit_scale.item()}, with which no score is "
+            f"a number; the weights are damaged or of a training that went wrong"
+        )
     if packed and device.type == "cpu":
         speed_up(network)
     try:
@@ -110,7 +118,7 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = 
         tokenizer=tokenizer,
         mean=torch.tensor(config["mean"], device=device).view(3, 1, 1),
         std=torch.tensor(config["std"], device=device).view(3, 1, 1),
-        logit_scale=network.logit_scale.exp().item(),
+        logit_scale=logit_scale,
         device=device,
         number_format=number_format,
         fingerprint=fingerprint,
@@ -121,8 +129,7 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = 
 def _load(
     spec: ModelSpec, table: ModelTable, device: torch.device, number_format: NumberFormat
 ) -> tuple[Any, Any, Any, NumberFormat]:
-    place = "" if table == "model" else f"[{table}]"
-    named = " ".join(filter(None, [place, spec.architecture, spec.pretrained]))
+    named = _named(spec, table)
     if ":" not in spec.architecture:
         check_names(spec, table)
 
@@ -132,6 +139,11 @@ def _load(
         )
 
     try:
+        if _asks_for_code(open_clip.get_model_config(spec.architecture)):
+            raise ModelError(
+                f"{named}: its configuration asks to run code that comes with it (trust_remote_code), and it "
+                f"was not loaded; take that out if the model works without"
+            )
         try:
             network, preprocess = create()
         except AttributeError:
@@ -141,6 +153,8 @@ def _load(
             number_format = "fp32"
             network, preprocess = create()
         return network, preprocess, open_clip.get_tokenizer(spec.architecture), number_format
+    except ModelError:
+        raise
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise ModelError(
@@ -154,11 +168,41 @@ def _load(
                 f"name the architecture that they were trained with"
             ) from error
         what = f"{type(error).__name__}: {_brief(error)}"
+        if not is_on_a_hub(spec) and _wants_a_hub(error):
+            raise ModelError(
+                f"{named}: its configuration asks for files from a hub ({what}), and an audit of a model on "
+                f"this machine uses no network; fetch them once, into the model's folder or the hub's cache"
+            ) from error
         raise ModelError(
             f"{named}: can't be loaded ({what}); the file may be damaged, or no file of weights"
             if checkpoint_path(spec.pretrained)
             else f"{named}: can't be loaded ({what})"
         ) from error
+
+
+def _named(spec: ModelSpec, table: ModelTable) -> str:
+    """A model as messages name it."""
+    place = "" if table == "model" else f"[{table}]"
+    return " ".join(filter(None, [place, spec.architecture, spec.pretrained]))
+
+
+def _asks_for_code(configuration: object) -> bool:
+    """Whether a configuration, which may be anybody's, wants the hub's libraries to run code from it."""
+    if isinstance(configuration, Mapping):
+        return any(
+            (key == "trust_remote_code" and bool(value)) or _asks_for_code(value)
+            for key, value in configuration.items()
+        )
+    return isinstance(configuration, list) and any(map(_asks_for_code, configuration))
+
+
+def _wants_a_hub(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, is the hub's, or that of a network that was refused."""
+    while error is not None:
+        if isinstance(error, NetworkRefusedError) or type(error).__module__.startswith("huggingface_hub"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def check_names(spec: ModelSpec, table: ModelTable) -> None:
