@@ -18,6 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from tui_mia.network import keep_off_the_network
+from tui_mia.private import keep_private
 from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Finished, Started
 from tui_mia.runs.reporter import Reporter
@@ -29,6 +30,7 @@ class Cancelled(BaseException):
 
 
 def main(arguments: list[str]) -> NoReturn:
+    keep_private()
     signal.signal(signal.SIGTERM, _cancel)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     directory = RunDirectory.open(Path(arguments[0]))

@@ -43,7 +43,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
-LONGEST_SECONDS: Final = float(os.environ.get("FUZZ_LONGEST_SECONDS", "20"))
+LONGEST_SECONDS: Final = float(os.environ.get("FUZZ_LONGEST_SECONDS", "60"))
 # What a case may add to the most that its process has taken so far.
 MOST_MEMORY_BYTES: Final = 2**31
 SAMPLES: Final = 10

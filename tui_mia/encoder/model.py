@@ -19,6 +19,7 @@ from tui_mia.encoder.fingerprint import Fingerprint, take_fingerprint
 from tui_mia.encoder.operations import Operations, count_operations
 from tui_mia.encoder.preprocess import NotBytesError, Preprocess, in_bytes
 from tui_mia.network import NetworkRefusedError, is_on_a_hub
+from tui_mia.private import as_the_user_has_it
 from tui_mia.spec import ModelSpec, checkpoint_path
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
@@ -92,7 +93,8 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, packed: bool = 
     """
     device = _device(spec.device)
     number_format = choose_number_format(spec.precision, device)
-    network, preprocess, tokenizer, number_format = _load(spec, table, device, number_format)
+    with as_the_user_has_it():  # the hub's cache may be one for many users
+        network, preprocess, tokenizer, number_format = _load(spec, table, device, number_format)
     if number_format == "fp32":
         torch.backends.cudnn.allow_tf32 = False
     network.eval()

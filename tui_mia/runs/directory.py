@@ -50,9 +50,9 @@ class RunDirectory:
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         directory = cls(runs_folder(Path(spec.output.database)) / f"{now}-{secrets.token_hex(2)}")
         try:
-            directory.path.mkdir(parents=True, mode=0o700)
-            directory.parts.mkdir()
-            directory.tables.mkdir()
+            directory.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (directory.path, directory.parts, directory.tables):
+                folder.mkdir(mode=0o700)
             directory.inputs_path.write_text(inputs)
             # Last: a directory with a spec is a run.
             replace_with_text(directory.spec_path, dump_spec(spec))
