@@ -25,6 +25,7 @@ from tui_mia.spec import ModelSpec, checkpoint_path
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
 # The table of a spec that names a model.
 ModelTable: TypeAlias = Literal["model", "reference"]
+MOST_LAYERS = 1000
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -141,11 +142,8 @@ def _load(
         )
 
     try:
-        if _asks_for_code(open_clip.get_model_config(spec.architecture)):
-            raise ModelError(
-                f"{named}: its configuration asks to run code that comes with it (trust_remote_code), and it "
-                f"was not loaded; take that out if the model works without"
-            )
+        if asked := _asks_for_harm(open_clip.get_model_config(spec.architecture)):
+            raise ModelError(f"{named}: its configuration asks {asked}, and it was not loaded")
         try:
             network, preprocess = create()
         except AttributeError:
@@ -157,13 +155,13 @@ def _load(
         return network, preprocess, open_clip.get_tokenizer(spec.architecture), number_format
     except ModelError:
         raise
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"{named}: the checkpoint is not a plain file of weights and was not loaded, since it may "
-            f"carry code ({reason}); save it as .safetensors"
-        ) from error
     except Exception as error:  # open_clip, hubs and file formats raise all sorts of things
+        if _may_carry_code(error):
+            reason = str(error).splitlines()[0][:200]
+            raise ModelError(
+                f"{named}: the checkpoint is not a plain file of weights and was not loaded, since it may "
+                f"carry code ({reason}); save it as .safetensors"
+            ) from error
         if any(sign in str(error) for sign in ("state_dict", "size mismatch", "width changed")):
             raise ModelError(
                 f"{named}: these weights are not of this architecture ({_brief(error)}); "
@@ -188,14 +186,26 @@ def _named(spec: ModelSpec, table: ModelTable) -> str:
     return " ".join(filter(None, [place, spec.architecture, spec.pretrained]))
 
 
-def _asks_for_code(configuration: object) -> bool:
-    """Whether a configuration, which may be anybody's, wants the hub's libraries to run code from it."""
-    if isinstance(configuration, Mapping):
-        return any(
-            (key == "trust_remote_code" and bool(value)) or _asks_for_code(value)
-            for key, value in configuration.items()
-        )
-    return isinstance(configuration, list) and any(map(_asks_for_code, configuration))
+def _asks_for_harm(configuration: object) -> str | None:
+    """What a configuration, which may be anybody's, asks for and does not get: code, or no end of layers."""
+    if not isinstance(configuration, Mapping | list):
+        return None
+    values = configuration.items() if isinstance(configuration, Mapping) else enumerate(configuration)
+    for key, value in values:
+        if key == "trust_remote_code" and value:
+            return "to run code that comes with it (trust_remote_code)"
+        layers = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int)]
+        if key == "layers" and sum(layers) > MOST_LAYERS:
+            return f"for {sum(layers):,} layers, of which at most {MOST_LAYERS:,} are made"
+        if asked := _asks_for_harm(value):
+            return asked
+    return None
+
+
+def _may_carry_code(error: Exception) -> bool:
+    """Whether a loader that takes nothing but weights has refused something else: pickles, TorchScript."""
+    signs = ("TorchScript archive", "allow_pickle")
+    return isinstance(error, pickle.UnpicklingError) or any(sign in str(error) for sign in signs)
 
 
 def _wants_a_hub(error: BaseException | None) -> bool:
