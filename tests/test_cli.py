@@ -94,6 +94,26 @@ def test_only_the_owner_can_look_into_a_run_and_its_database(finished_run: Any) 
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
+@pytest.mark.parametrize("command", [["runs"], ["show", "latest"], ["query", "SELECT 1"], ["run"]])
+def test_a_database_that_is_a_link_to_itself_is_told_so(
+    tmp_path: Path, small_audit: Path, tui_mia: TuiMia, command: list[str]
+) -> None:
+    (tmp_path / "one.duckdb").symlink_to(tmp_path / "two.duckdb")
+    (tmp_path / "two.duckdb").symlink_to(tmp_path / "one.duckdb")
+    arguments = [*command, small_audit] if command == ["run"] else command
+    completed = tui_mia(*arguments, "--db", tmp_path / "one.duckdb")
+    assert completed.returncode in (ExitCode.FAILED, ExitCode.USAGE)
+    assert "is a link that leads back to itself" in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
+def test_a_run_directory_that_is_a_link_to_itself_is_none(tmp_path: Path, tui_mia: TuiMia) -> None:
+    (tmp_path / "run").symlink_to(tmp_path / "run")
+    completed = tui_mia("ingest", tmp_path / "run")
+    assert completed.returncode != 0
+    assert "is not a run directory" in completed.stderr
+
+
 def test_what_a_user_writes_for_others_is_made_by_their_own_umask(tmp_path: Path, tui_mia: TuiMia) -> None:
     assert tui_mia("init", tmp_path / "audit.toml", umask=0o027).returncode == 0
     assert stat.S_IMODE((tmp_path / "audit.toml").stat().st_mode) == 0o640
@@ -120,7 +140,7 @@ print(*[stat.S_IMODE(path.stat().st_mode) for path in spilled])
     command = [sys.executable, "-c", program, str(database)]
     completed = subprocess.run(command, capture_output=True, text=True, timeout=120, umask=0o022)
     assert completed.returncode == 0, completed.stderr
-    modes = [int(mode) for mode in completed.stdout.split()]
+    modes = [int(mode) for mode in completed.stdout.splitlines()[-1].split()]
     assert len(modes) > 1
     assert all(mode & 0o077 == 0 for mode in modes)
 

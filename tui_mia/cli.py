@@ -6,6 +6,7 @@ stdout is data, stderr is narration. Imports are inside the functions, so that
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -540,7 +541,7 @@ def _directory(run: str, db: Path) -> RunDirectory:
 
     if Path(run).is_dir():
         return RunDirectory.open(Path(run))
-    folder = runs_folder(db.resolve())
+    folder = runs_folder(Path(os.path.realpath(db)))
     found = [path for path in sorted(folder.glob("*/")) if run and path.name.startswith(run)]
     if len(found) > 1:
         raise RunDirectoryError(f"{len(found)} run directories fit {run!r} in {folder}")

@@ -62,7 +62,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        directory = cls(path.resolve())
+        directory = cls(Path(os.path.realpath(path)))
         if not directory.spec_path.is_file():
             raise RunDirectoryError(f"{path}: is not a run directory; it has no spec.toml")
         return directory

@@ -178,6 +178,8 @@ def _missing_files(document: Mapping[str, Any]) -> Iterator[SpecProblem]:
     output = _valid(OutputSpec, document.get("output"))
     if output and os.path.isdir(output.database):
         yield SpecProblem("output.database", f"{output.database} is a folder; name a file in it")
+    if output and os.path.islink(os.path.realpath(output.database)):
+        yield SpecProblem("output.database", f"{output.database} is a link that leads back to itself")
 
 
 def _missing_of_model(key: str, model: ModelSpec | ReferenceSpec) -> Iterator[SpecProblem]:
