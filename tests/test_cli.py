@@ -137,10 +137,12 @@ next(rows)
 spilled = [Path(sys.argv[1] + ".tmp"), *Path(sys.argv[1] + ".tmp").rglob("*")]
 print(*[stat.S_IMODE(path.stat().st_mode) for path in spilled])
 """
-    command = [sys.executable, "-c", program, str(database)]
+    # From a file: to DuckDB a program without one is a session, which is shown its progress.
+    (tmp_path / "spill.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "spill.py"), str(database)]
     completed = subprocess.run(command, capture_output=True, text=True, timeout=120, umask=0o022)
     assert completed.returncode == 0, completed.stderr
-    modes = [int(mode) for mode in completed.stdout.splitlines()[-1].split()]
+    modes = [int(mode) for mode in completed.stdout.split()]
     assert len(modes) > 1
     assert all(mode & 0o077 == 0 for mode in modes)
 
