@@ -119,6 +119,40 @@ def test_a_spec_reads_back_from_toml_as_it_was(
     assert read_spec(path) == spec
 
 
+# What TOML can hold, in place of any table or key of a spec.
+values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = ["model.architecture", "model.pretrained", "model.device", "reference", "pools", "pools.candidates"]
+KEYS += ["pools.candidates.source", "pools.candidates.member", "pools.general.keys", "attacks", "attacks.wsa"]
+KEYS += ["attacks.wsa.lambda", "attacks.else", "evidence.smallest_auc", "run", "run.seed", "output.database"]
+
+
+@settings(deadline=None)
+@given(odd=st.dictionaries(st.sampled_from(KEYS), values, min_size=1, max_size=3))
+def test_any_values_make_a_spec_or_an_error_in_words(odd: dict[str, Any]) -> None:
+    document: dict[str, Any] = {
+        "model": {"architecture": "ViT-B-32"},
+        "pools": {"candidates": {"source": "x"}},
+    }
+    for key, value in odd.items():
+        *tables, last = key.split(".")
+        table = document
+        for name in tables:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                return
+        table[last] = value
+    told = "odd.toml: "
+    try:
+        check_document(document, Path("/nowhere"), "odd.toml")
+    except SpecError as problem:
+        told = str(problem)
+    assert told.startswith("odd.toml: ")
+
+
 def test_without_an_attacks_table_all_four_run(folder: Path) -> None:
     assert loaded(folder).attacks.requested() == ["csa", "aea", "wsa", "loss"]
 
