@@ -89,8 +89,62 @@ def test_run_json_prints_one_document_and_nothing_else(finished_run: Any) -> Non
 
 
 def test_only_the_owner_can_look_into_a_run_and_its_database(finished_run: Any) -> None:
-    for path in (finished_run.directory.path, finished_run.database):
+    run = finished_run.directory.path
+    for path in (run.parent, run, *run.rglob("*"), finished_run.database):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("command", [["runs"], ["show", "latest"], ["query", "SELECT 1"], ["run"]])
+def test_a_database_that_is_a_link_to_itself_is_told_so(
+    tmp_path: Path, small_audit: Path, tui_mia: TuiMia, command: list[str]
+) -> None:
+    (tmp_path / "one.duckdb").symlink_to(tmp_path / "two.duckdb")
+    (tmp_path / "two.duckdb").symlink_to(tmp_path / "one.duckdb")
+    arguments = [*command, small_audit] if command == ["run"] else command
+    completed = tui_mia(*arguments, "--db", tmp_path / "one.duckdb")
+    assert completed.returncode in (ExitCode.FAILED, ExitCode.USAGE)
+    assert "is a link that leads back to itself" in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
+def test_a_run_directory_that_is_a_link_to_itself_is_none(tmp_path: Path, tui_mia: TuiMia) -> None:
+    (tmp_path / "run").symlink_to(tmp_path / "run")
+    completed = tui_mia("ingest", tmp_path / "run")
+    assert completed.returncode != 0
+    assert "is not a run directory" in completed.stderr
+
+
+def test_what_a_user_writes_for_others_is_made_by_their_own_umask(tmp_path: Path, tui_mia: TuiMia) -> None:
+    assert tui_mia("init", tmp_path / "audit.toml", umask=0o027).returncode == 0
+    assert stat.S_IMODE((tmp_path / "audit.toml").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has open is told by Linux")
+def test_what_a_query_spills_is_for_its_owner_only(tmp_path: Path, finished_run: Any) -> None:
+    database = tmp_path / "audits.duckdb"
+    shutil.copy(finished_run.database, database)
+    program = """
+import os, stat, sys
+from pathlib import Path
+from tui_mia.private import keep_private
+from tui_mia.store import query
+from tui_mia.store.connect import limit_memory
+keep_private()
+limit_memory("64MB", 1)
+sql = "SELECT hash(n) AS h, repeat('x', 100) FROM range(2000000) AS t(n) ORDER BY h"
+rows = iter(query(Path(sys.argv[1]), sql))
+next(rows)
+spilled = [Path(sys.argv[1] + ".tmp"), *Path(sys.argv[1] + ".tmp").rglob("*")]
+print(*[stat.S_IMODE(path.stat().st_mode) for path in spilled])
+"""
+    # From a file: to DuckDB a program without one is a session, which is shown its progress.
+    (tmp_path / "spill.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "spill.py"), str(database)]
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=120, umask=0o022)
+    assert completed.returncode == 0, completed.stderr
+    modes = [int(mode) for mode in completed.stdout.split()]
+    assert len(modes) > 1
+    assert all(mode & 0o077 == 0 for mode in modes)
 
 
 def test_nothing_is_left_running(finished_run: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui_mia.spec import (
@@ -107,6 +108,7 @@ specs = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)  # files on a busy machine
 @given(document=specs)
 def test_a_spec_reads_back_from_toml_as_it_was(
     document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
@@ -115,6 +117,40 @@ def test_a_spec_reads_back_from_toml_as_it_was(
     path = tmp_path_factory.getbasetemp() / "roundtrip.toml"
     path.write_text(dump_spec(spec), encoding="utf-8")
     assert read_spec(path) == spec
+
+
+# What TOML can hold, in place of any table or key of a spec.
+values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.datetimes(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = ["model.architecture", "model.pretrained", "model.device", "reference", "pools", "pools.candidates"]
+KEYS += ["pools.candidates.source", "pools.candidates.member", "pools.general.keys", "attacks", "attacks.wsa"]
+KEYS += ["attacks.wsa.lambda", "attacks.else", "evidence.smallest_auc", "run", "run.seed", "output.database"]
+
+
+@settings(deadline=None)
+@given(odd=st.dictionaries(st.sampled_from(KEYS), values, min_size=1, max_size=3))
+def test_any_values_make_a_spec_or_an_error_in_words(odd: dict[str, Any]) -> None:
+    document: dict[str, Any] = {
+        "model": {"architecture": "ViT-B-32"},
+        "pools": {"candidates": {"source": "x"}},
+    }
+    for key, value in odd.items():
+        *tables, last = key.split(".")
+        table = document
+        for name in tables:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                return
+        table[last] = value
+    told = "odd.toml: "
+    try:
+        check_document(document, Path("/nowhere"), "odd.toml")
+    except SpecError as problem:
+        told = str(problem)
+    assert told.startswith("odd.toml: ")
 
 
 def test_without_an_attacks_table_all_four_run(folder: Path) -> None:
@@ -316,6 +352,68 @@ def test_globs_and_brace_ranges_stand_for_the_files_there_are(tmp_path: Path) ->
     assert names("{odd}.tar") == ["{odd}.tar"]
     assert names("open{.tar") == ["open{.tar"]
     assert names("none-*.tar") == []
+
+
+@pytest.mark.timeout(10)
+def test_links_that_lead_in_circles_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "below" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("a.tar", "below/deep/b.tar", "below/.hidden.tar", "elsewhere/c.tar"):
+        (tmp_path / name).touch()
+    for link in ("round", "and-round", "below/up"):
+        (tmp_path / link).symlink_to(tmp_path)
+    (tmp_path / "below" / "linked").symlink_to(tmp_path / "elsewhere")
+
+    def names(pattern: str) -> list[str]:
+        return [path.name for path in expand_source(f"{tmp_path}/{pattern}")]
+
+    assert sorted(names("**/*.tar")) == ["a.tar", "b.tar", "c.tar"]
+    assert names("below/**/**/b.tar") == ["b.tar"]
+    assert names("bel*/**/deep/**") == ["deep", "b.tar"]
+    assert names("none/**/*.tar") == []
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{0..99999999999}.tar",
+        "{a,b}" * 40,
+        "{" + "{a,b}" * 40 + ",c}",
+        "{a..z}" * 8,
+        "{1..9}" * 30,
+        "{" * 3000 + "}" * 3000,
+        "{" + "9" * 400 + ".." + "8" * 400 + "}",
+        "nul\0.tar",
+        "nul\0/**/*.tar",
+    ],
+    ids=range(9),
+)
+def test_a_source_of_more_names_than_there_can_be_is_one_file_that_is_missing(source: str) -> None:
+    assert expand_source(source) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("seed = " + "9" * 5000, "is not valid TOML: Exceeds the limit"),
+        ("seed = " + "[" * 3000 + "]" * 3000, "nested deeper than 32"),
+        ("seed." + "a." * 500 + "a = 1", "nested deeper than 32"),
+        ("seed = 0x" + "f" * 6000, "must be less than .*, not a number of thousands of digits"),
+        ('seed = "' + "a" * 70_000 + '"', r"must be a valid integer, not 'a{199}\.\.\."),
+    ],
+    ids=["digits", "lists", "tables", "hexadecimal digits", "text"],
+)
+def test_what_python_can_not_take_is_told_in_few_words(folder: Path, line: str, message: str) -> None:
+    told = error(folder, f"{MINIMAL}\n[run]\n{line}\n")
+    assert re.search(message, told)
+    assert len(told) < 1000
+
+
+@pytest.mark.parametrize("written", ["nan", "inf", "-inf"])
+def test_lambda_is_a_number(folder: Path, written: str) -> None:
+    told = error(folder, f"{MINIMAL}\n[attacks.wsa]\nlambda = {written}\n")
+    assert "attacks.wsa.lambda: must be a finite number" in told
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")

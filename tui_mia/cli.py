@@ -6,6 +6,7 @@ stdout is data, stderr is narration. Imports are inside the functions, so that
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from tui_mia.exit_codes import ExitCode
+from tui_mia.private import as_the_user_has_it, keep_private
 
 if TYPE_CHECKING:
     from tui_mia.display import Display
@@ -87,6 +89,7 @@ class SampleModel(StrEnum):
 
 def main() -> NoReturn:
     """Run the command line; a known error is a line on stderr and an exit code, never a traceback."""
+    keep_private()
     try:
         app()
     except Exception as error:
@@ -254,7 +257,7 @@ def init(
     from tui_mia.spec_template import spec_template
 
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
+        with as_the_user_has_it(), path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(spec_template())
     except FileExistsError:
         _fail(f"{path} is there already; --force writes over it", ExitCode.USAGE)
@@ -540,7 +543,7 @@ def _directory(run: str, db: Path) -> RunDirectory:
 
     if Path(run).is_dir():
         return RunDirectory.open(Path(run))
-    folder = runs_folder(db.resolve())
+    folder = runs_folder(Path(os.path.realpath(db)))
     found = [path for path in sorted(folder.glob("*/")) if run and path.name.startswith(run)]
     if len(found) > 1:
         raise RunDirectoryError(f"{len(found)} run directories fit {run!r} in {folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -69,7 +70,7 @@ def land_left_behind(database: Path) -> list[str]:
     """
     told: list[str] = []
     landed = 0
-    for run_id, run in scan(runs_folder(database.resolve()), tell=told.append).items():
+    for run_id, run in scan(runs_folder(Path(os.path.realpath(database))), tell=told.append).items():
         try:
             if run.is_left_behind:
                 land(run.directory, database)
@@ -85,7 +86,7 @@ def land_left_behind(database: Path) -> list[str]:
 def unfinished(database: Path) -> list[str]:
     """What to tell the user of each run that the database can't have yet, because it has not finished."""
     told = []
-    for run_id, run in scan(runs_folder(database.resolve())).items():
+    for run_id, run in scan(runs_folder(Path(os.path.realpath(database)))).items():
         if run.is_running:
             told.append(f"run {run_id} is going on; follow it: tui-mia resume {run_id}")
         elif run.queued_at is not None:

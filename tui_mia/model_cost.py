@@ -42,10 +42,11 @@ from tui_mia.encoder.operations import empty_images, image_side, operations_of, 
 from tui_mia.encoder.preprocess import in_bytes
 from tui_mia.encoder.reuse import Reuse
 from tui_mia.encoder.reuse_index import INDEX, read_index
+from tui_mia.network import is_on_a_hub, keep_off_the_network, names_a_hub
 from tui_mia.pools import Pair, PoolError, PoolName, Reject, plan_shards
 from tui_mia.pools.preview import preview
 from tui_mia.runs.directory import runs_folder
-from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec, checkpoint_path
+from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec
 
 PAIRS_TIMED = 128
 WARM_UP_PAIRS = 2
@@ -61,6 +62,7 @@ def main(arguments: list[str]) -> None:
     after, gpu = arguments[3] == "1", arguments[4]
     logging.disable(logging.WARNING)  # open_clip warns of weights that are not wanted here
     spec = AuditSpec.model_validate(tomllib.loads(sys.stdin.read()))
+    keep_off_the_network(spec)
     named: dict[ModelTable, ModelSpec | None] = {"model": spec.model, "reference": spec.reference_model}
     costs: dict[str, ModelCost] = {}
     models: dict[str, TargetModel] = {}
@@ -73,7 +75,7 @@ def main(arguments: list[str]) -> None:
             start = time.perf_counter()
             model = _model(on_cpu if device == "cpu" else _exact(on_cpu), table)
             load_seconds += time.perf_counter() - start
-            described = _described(model, loaded=_is_here(model_spec))
+            described = _described(model, loaded=not is_on_a_hub(model_spec))
             costs[table] = _counted(described, model, batch_size)
             models[table] = model
         except ModelError as error:
@@ -105,18 +107,13 @@ def main(arguments: list[str]) -> None:
     )
 
 
-def _is_here(spec: ModelSpec) -> bool:
-    """Whether the weights are in a file that the spec names; a tag may have to be downloaded first."""
-    return spec.architecture.startswith("local-dir:") or checkpoint_path(spec.pretrained) is not None
-
-
 def _exact(spec: ModelSpec) -> ModelSpec:
     return spec.model_copy(update={"precision": "exact"})
 
 
 def _model(spec: ModelSpec, table: ModelTable) -> TargetModel:
     """The model with its weights where they are in a file; else of the same shape, with weights of chance."""
-    if _is_here(spec):
+    if not is_on_a_hub(spec):
         return load_target(spec, table, as_it_is=True)
     if ":" not in spec.architecture:
         check_names(spec, table)
@@ -165,7 +162,7 @@ def _entries_encoded(
     """How many entries the audit will take over from earlier runs of its database."""
     runs = runs_folder(Path(spec.output.database).resolve())
     folders = [path.parent for path in runs.glob(f"*/parts/{INDEX}")]
-    if not folders or not all(_is_here(named) for named in (spec.model, spec.reference_model) if named):
+    if not folders or names_a_hub(spec):
         return 0
     target, reference = models["model"], models.get("reference")
     target = replace(target, number_format=_number_format(target, spec.model, device))

@@ -44,7 +44,7 @@ def parse_assignment(assignment: str) -> tuple[str, Any]:
         raise SpecError(f"--set {assignment}: write KEY=VALUE, as in --set model.device=cpu")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or a number or nesting that Python does not take
         value = text
     return key.strip(), value
 

@@ -61,7 +61,7 @@ def load_settings(path: Path | None = None) -> Settings:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Settings()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not only what is no UTF-8 and no TOML
         raise SettingsError(f"{path}: can't be read: {error}") from None
     for key, value in written.items():
         if problem := _problem(key, value):

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from tui_mia.network import keep_off_the_network
+from tui_mia.private import keep_private
 from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Finished, Started
 from tui_mia.runs.reporter import Reporter
@@ -28,6 +30,7 @@ class Cancelled(BaseException):
 
 
 def main(arguments: list[str]) -> NoReturn:
+    keep_private()
     signal.signal(signal.SIGTERM, _cancel)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     directory = RunDirectory.open(Path(arguments[0]))
@@ -48,6 +51,7 @@ def _run(directory: RunDirectory, report: Reporter) -> Finished:
     try:
         report.tell(Started(os.getpid(), _versions()))
         spec = load_spec(directory.spec_path)
+        keep_off_the_network(spec)
         with report.phase("start"):
             from tui_mia.audit import AUDIT_ERRORS, run_audit
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import pickle
 import re
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tui_mia.encoder import ModelError, TargetModel, load_target, model
 from tui_mia.encoder.encode import encode_shard
@@ -157,6 +158,61 @@ def test_the_refusal_of_code_says_what_to_do(registered: str, tmp_path: Path) ->
     torch.save(Payload(tmp_path / "was-here"), path)
     with pytest.raises(ModelError, match=r"may carry code .*save it as \.safetensors"):
         load_target(ModelSpec(architecture=registered, pretrained=str(path), device="cpu"))
+
+
+def test_a_configuration_that_asks_for_code_is_refused_by_name(
+    make_model: Callable[..., ModelSpec],
+) -> None:
+    spec = make_model("clip")
+    path = Path(spec.architecture.removeprefix("local-dir:")) / "open_clip_config.json"
+    document = json.loads(path.read_text())
+    tokenizer = {"hf_tokenizer_name": "some/where", "tokenizer_kwargs": {"trust_remote_code": True}}
+    document["model_cfg"]["text_cfg"] |= tokenizer
+    path.write_text(json.dumps(document))
+    with pytest.raises(
+        ModelError, match=r"asks to run code that comes with it \(trust_remote_code\)"
+    ) as caught:
+        load_target(spec)
+    assert str(path.parent) in str(caught.value)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("layers", [10**7, [1, 1, 1, 10**7]])
+def test_a_configuration_of_layers_without_end_is_refused(
+    make_model: Callable[..., ModelSpec], layers: object
+) -> None:
+    spec = make_model("clip")
+    path = Path(spec.architecture.removeprefix("local-dir:")) / "open_clip_config.json"
+    document = json.loads(path.read_text())
+    document["model_cfg"]["vision_cfg"]["layers"] = layers
+    path.write_text(json.dumps(document))
+    with pytest.raises(ModelError, match=r"asks for 10,000,00\d layers, of which at most 1,000 are made"):
+        load_target(spec)
+
+
+@pytest.mark.filterwarnings("ignore")  # of a format that torch gives up
+@pytest.mark.parametrize("name", ["script.pt", "array.npy"])
+def test_other_formats_that_carry_code_are_refused_too(registered: str, tmp_path: Path, name: str) -> None:
+    marker, path = tmp_path / "was-here", tmp_path / name
+    if name == "script.pt":
+        torch.jit.script(torch.nn.Identity()).save(path)
+    else:
+        np.save(path, np.array([Payload(marker)], dtype=object), allow_pickle=True)
+    with pytest.raises(ModelError, match=r"may carry code .*save it as \.safetensors") as caught:
+        load_target(ModelSpec(architecture=registered, pretrained=str(path), device="cpu"))
+    assert str(path) in str(caught.value)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf, 1000.0])
+def test_a_logit_scale_with_which_no_score_is_a_number_is_refused(
+    make_model: Callable[..., ModelSpec], scale: float
+) -> None:
+    spec = make_model("clip")
+    path = Path(spec.architecture.removeprefix("local-dir:")) / "open_clip_model.safetensors"
+    save_file(weights_of(spec) | {"logit_scale": torch.tensor(scale)}, path)
+    with pytest.raises(ModelError, match=r"its logit_scale is .*, with which no score is a number"):
+        load_target(spec)
 
 
 def test_a_plain_pickle_is_refused_too(registered: str, tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tui_mia.pools import Pair, PoolError, Reject, plan_shards
 from tui_mia.pools.pair import Json
@@ -97,3 +101,25 @@ def test_lines_that_can_not_be_used_are_refused(lines: Callable[..., str], row: 
     with pytest.raises(PoolError) as refusal:
         plan_shards("nonmembers", PoolSpec(source=[lines(row)]))
     assert message in str(refusal.value)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    odd=st.dictionaries(st.sampled_from(["image", "caption", "member", "key", "more"]), anything)
+    | st.lists(anything)
+)
+def test_a_row_of_any_values_is_a_pair_or_a_reject_and_its_neighbours_are_read(
+    lines: Callable[..., str], read_pool: ReadPool, odd: Any
+) -> None:
+    good = [json.dumps({"image": "cat.png", "caption": f"c{number}"}) for number in range(2)]
+    pairs, rejects = read_pool(source=lines(good[0], json.dumps(odd), good[1]))
+    assert [pairs[0].caption, pairs[-1].caption] == ["c0", "c1"]
+    assert len(pairs) + len(rejects) == 3
+    assert all(reject.reason for reject in rejects)

@@ -132,6 +132,34 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path, content: bytes) ->
         plan_shards("general", PoolSpec(source=[str(tmp_path / "pairs.parquet")]))
 
 
+def test_columns_whose_names_are_no_text_are_refused(parquet: Callable[..., str]) -> None:
+    path = Path(parquet({"image": [b"x"], "caption": ["c"], "zzzz": [1]}, store_schema=False))
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"z\xff\xffz"))
+    with pytest.raises(PoolError, match="is not a readable Parquet file: 'utf-8' codec can't decode"):
+        plan_shards("general", PoolSpec(source=[str(path)]))
+
+
+def test_a_time_zone_that_nobody_knows_costs_the_rows_and_not_the_audit(
+    parquet: Callable[..., str], read_pool: ReadPool, picture: Picture
+) -> None:
+    times = pa.array([0, 1], pa.timestamp("us", "Nowhere/Land"))
+    pairs, rejects = read_pool(
+        source=parquet({"image": [picture(0), picture(1)], "caption": ["a", "b"], "at": times})
+    )
+    assert pairs == []
+    assert all("row has a value that can't be read" in reject.reason for reject in rejects)
+    assert len(rejects) == 2
+
+
+def test_more_rows_than_anyone_has_are_refused_before_they_are_cut(
+    parquet: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_mia.pools.parquet_rows.MOST_ROWS", 2)
+    source = parquet({"image": [b"x"] * 3, "caption": ["c"] * 3})
+    with pytest.raises(PoolError, match=r"says that it has 3 rows, and at most 2 are read"):
+        plan_shards("general", PoolSpec(source=[source]))
+
+
 def test_reading_images_from_a_column_takes_little_memory(parquet: Callable[..., str]) -> None:
     # As small as the pages of the file: a page is what Parquet unpacks at a time.
     image = os.urandom(40_000)

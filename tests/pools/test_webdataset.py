@@ -192,6 +192,79 @@ def test_an_oversized_member_is_rejected_unread(
     assert reject.reason == "'0.txt' has 101 bytes; at most 100 are read"
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_would_fill_the_memory_ends_the_tar_unread(
+    tmp_path: Path, read_pool: ReadPool, picture: Picture, kind: bytes
+) -> None:
+    header = tarfile.TarInfo("long")
+    header.type, header.size = kind, 300 * 2**20
+    good = tar_of(sample("0", picture()))[: 6 * 512]
+    with gzip.open(tmp_path / "set.tar", "wb", 1) as file:
+        file.write(good + header.tobuf() + tarfile.TarInfo("1.jpg").tobuf())
+        for _ in range(300):
+            file.write(bytes(2**20))
+    tracemalloc.start()
+    pairs, [reject] = read_pool(source=str(tmp_path / "set.tar"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert pairs == []
+    assert "a header of 314,572,800 bytes; at most 1,048,576 are read; the sample '0' may be" in reject.reason
+    assert peak < 20e6
+
+
+def test_a_tar_that_unpacks_to_far_more_than_its_size_is_left_at_that_member(
+    tmp_path: Path, read_pool: ReadPool, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_mia.pools.webdataset.ALWAYS_UNPACKED_BYTES", 2**20)
+    members = [*sample("0", picture()), ("0.npy", b""), ("1.npy", bytes(4 * 2**20)), *sample("2", picture(2))]
+    (tmp_path / "set.tar").write_bytes(gzip.compress(tar_of(members)))
+    [pair], [reject] = read_pool(source=str(tmp_path / "set.tar"))
+    assert pair.key == "0"
+    assert "it unpacks to over 1,048,576 bytes" in reject.reason
+    monkeypatch.undo()
+    pairs, [reject] = read_pool(source=str(tmp_path / "set.tar"))
+    assert [pair.key for pair in pairs] == ["0", "2"]
+    assert reject.key == "1"
+
+
+def test_a_sparse_member_which_few_bytes_make_large_is_rejected(
+    tmp_path: Path, read_pool: ReadPool, picture: Picture
+) -> None:
+    sparse = tarfile.TarInfo("0.jpg")
+    sparse.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"%011o\0" % (200 * 2**20)  # the real size, of which no byte is stored
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    others = [("0.txt", b"c"), *sample("1", picture())]
+    (tmp_path / "set.tar").write_bytes(bytes(header) + tar_of(others))
+    [pair], [reject] = read_pool(source=str(tmp_path / "set.tar"))
+    assert pair.key == "1"
+    assert reject.reason == "'0.jpg' is sparse, which pictures are not"
+
+
+def test_a_sample_of_thousands_of_files_is_rejected(
+    tar: Callable[..., str], read_pool: ReadPool, picture: Picture
+) -> None:
+    many = [(f"0.{number}", b"") for number in range(1001)]
+    [pair], [reject] = read_pool(source=tar([*sample("0", picture()), *many, *sample("1", picture(1))]))
+    assert pair.key == "1"
+    assert (reject.key, reject.reason) == ("0", "more than 1,000 files under one key")
+
+
+@pytest.mark.parametrize("name", ["../../outside.jpg", "/outside.jpg", "a/../../outside.jpg"])
+def test_a_member_named_for_a_place_outside_is_a_key_and_nothing_is_written_there(
+    tmp_path: Path, read_pool: ReadPool, picture: Picture, name: str
+) -> None:
+    inside = tmp_path / "one" / "two"
+    inside.mkdir(parents=True)
+    (inside / "set.tar").write_bytes(tar_of([(name, picture()), (name.replace(".jpg", ".txt"), b"c")]))
+    before = sorted(tmp_path.rglob("*"))
+    [pair], _ = read_pool(source=str(inside / "set.tar"))
+    assert pair.key == name.removesuffix(".jpg")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_directories_hidden_files_and_other_members_are_passed_over(
     tmp_path: Path, read_pool: ReadPool, picture: Picture
 ) -> None:

@@ -116,6 +116,7 @@ def hold(pid_file: IO[bytes]) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         pass_fds=(pid_file.fileno(),),
     )
     assert child.stdout is not None

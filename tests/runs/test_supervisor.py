@@ -335,6 +335,29 @@ def test_who_stops_a_worker_does_not_mean_the_next_one(
         assert isinstance(directory.last_event(), Launched)
 
 
+@pytest.mark.parametrize("written", ["another's", "0", "1", "-1", "99999999999999999999", ""])
+def test_nobody_is_signalled_in_place_of_a_worker(
+    directory: RunDirectory, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the worker's number has become that of another process."""
+    monkeypatch.setattr("tui_mia.runs.supervisor.GRACE_SECONDS", 0.2)
+    signalled: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.killpg", lambda group, number: signalled.append((group, number)))
+    bystander = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    with bystander, directory.claim() as pid_file:
+        assert pid_file is not None
+        pid_file.write(str(bystander.pid if written == "another's" else written).encode())
+        pid_file.flush()
+        assert directory.is_running()
+        assert directory.worker() is None
+        asyncio.run(stop_worker(directory))
+        bystander.communicate(b"\n")
+    assert bystander.returncode == 0
+    assert signalled == []
+
+
 def test_an_onlooker_leaves_the_last_word_to_who_knows_how_it_ended(directory: RunDirectory) -> None:
     with stand_in(directory, STUBBORN) as child:
 

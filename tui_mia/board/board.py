@@ -51,7 +51,7 @@ class Board:
     """
 
     def __init__(self, database: Path, tell: Tell, find_gpus: Callable[[], list[Gpu]] = gpus) -> None:
-        self.database = database.resolve()
+        self.database = Path(os.path.realpath(database))
         self.version = 0
         self.gpus: list[Gpu] = []
         self._tell = tell

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
@@ -17,11 +18,14 @@ from tui_mia.encoder.fast_paths import encode_texts, seconds_of, speed_up
 from tui_mia.encoder.fingerprint import Fingerprint, take_fingerprint
 from tui_mia.encoder.operations import Operations, count_operations
 from tui_mia.encoder.preprocess import NotBytesError, Preprocess, in_bytes
+from tui_mia.network import NetworkRefusedError, is_on_a_hub
+from tui_mia.private import as_the_user_has_it
 from tui_mia.spec import ModelSpec, checkpoint_path
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
 # The table of a spec that names a model.
 ModelTable: TypeAlias = Literal["model", "reference"]
+MOST_LAYERS = 1000
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -90,7 +94,8 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, as_it_is: bool 
     """
     device = _device(spec.device)
     number_format = choose_number_format(spec.precision, device)
-    network, preprocess, tokenizer, number_format = _load(spec, table, device, number_format)
+    with as_the_user_has_it():  # the hub's cache may be one for many users
+        network, preprocess, tokenizer, number_format = _load(spec, table, device, number_format)
     if number_format == "fp32":
         torch.backends.cudnn.allow_tf32 = False
     network.eval()
@@ -98,6 +103,12 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, as_it_is: bool 
     fingerprint = take_fingerprint(network, config, tokenizer)
     # What is packed has no form without contents, and what is left out is no longer there to count.
     operations = count_operations(network)
+    logit_scale = network.logit_scale.exp().item()
+    if not math.isfinite(logit_scale):
+        raise ModelError(
+            f"{_named(spec, table)}: its logit_scale is {network.logit_scale.item()}, with which no score is "
+            f"a number; the weights are damaged or of a training that went wrong"
+        )
     if not as_it_is:
         speed_up(network)
     try:
@@ -110,7 +121,7 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, as_it_is: bool 
         tokenizer=tokenizer,
         mean=torch.tensor(config["mean"], device=device).view(3, 1, 1),
         std=torch.tensor(config["std"], device=device).view(3, 1, 1),
-        logit_scale=network.logit_scale.exp().item(),
+        logit_scale=logit_scale,
         device=device,
         number_format=number_format,
         fingerprint=fingerprint,
@@ -121,8 +132,7 @@ def load_target(spec: ModelSpec, table: ModelTable = "model", *, as_it_is: bool 
 def _load(
     spec: ModelSpec, table: ModelTable, device: torch.device, number_format: NumberFormat
 ) -> tuple[Any, Any, Any, NumberFormat]:
-    place = "" if table == "model" else f"[{table}]"
-    named = " ".join(filter(None, [place, spec.architecture, spec.pretrained]))
+    named = _named(spec, table)
     if ":" not in spec.architecture:
         check_names(spec, table)
 
@@ -132,6 +142,8 @@ def _load(
         )
 
     try:
+        if asked := _asks_for_harm(open_clip.get_model_config(spec.architecture)):
+            raise ModelError(f"{named}: its configuration asks {asked}, and it was not loaded")
         try:
             network, preprocess = create()
         except AttributeError:
@@ -141,24 +153,68 @@ def _load(
             number_format = "fp32"
             network, preprocess = create()
         return network, preprocess, open_clip.get_tokenizer(spec.architecture), number_format
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"{named}: the checkpoint is not a plain file of weights and was not loaded, since it may "
-            f"carry code ({reason}); save it as .safetensors"
-        ) from error
+    except ModelError:
+        raise
     except Exception as error:  # open_clip, hubs and file formats raise all sorts of things
+        if _may_carry_code(error):
+            reason = str(error).splitlines()[0][:200]
+            raise ModelError(
+                f"{named}: the checkpoint is not a plain file of weights and was not loaded, since it may "
+                f"carry code ({reason}); save it as .safetensors"
+            ) from error
         if any(sign in str(error) for sign in ("state_dict", "size mismatch", "width changed")):
             raise ModelError(
                 f"{named}: these weights are not of this architecture ({_brief(error)}); "
                 f"name the architecture that they were trained with"
             ) from error
         what = f"{type(error).__name__}: {_brief(error)}"
+        if not is_on_a_hub(spec) and _wants_a_hub(error):
+            raise ModelError(
+                f"{named}: its configuration asks for files from a hub ({what}), and an audit of a model on "
+                f"this machine uses no network; fetch them once, into the model's folder or the hub's cache"
+            ) from error
         raise ModelError(
             f"{named}: can't be loaded ({what}); the file may be damaged, or no file of weights"
             if checkpoint_path(spec.pretrained)
             else f"{named}: can't be loaded ({what})"
         ) from error
+
+
+def _named(spec: ModelSpec, table: ModelTable) -> str:
+    """A model as messages name it."""
+    place = "" if table == "model" else f"[{table}]"
+    return " ".join(filter(None, [place, spec.architecture, spec.pretrained]))
+
+
+def _asks_for_harm(configuration: object) -> str | None:
+    """What a configuration, which may be anybody's, asks for and does not get: code, or no end of layers."""
+    if not isinstance(configuration, Mapping | list):
+        return None
+    values = configuration.items() if isinstance(configuration, Mapping) else enumerate(configuration)
+    for key, value in values:
+        if key == "trust_remote_code" and value:
+            return "to run code that comes with it (trust_remote_code)"
+        layers = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int)]
+        if key == "layers" and sum(layers) > MOST_LAYERS:
+            return f"for {sum(layers):,} layers, of which at most {MOST_LAYERS:,} are made"
+        if asked := _asks_for_harm(value):
+            return asked
+    return None
+
+
+def _may_carry_code(error: Exception) -> bool:
+    """Whether a loader that takes nothing but weights has refused something else: pickles, TorchScript."""
+    signs = ("TorchScript archive", "allow_pickle")
+    return isinstance(error, pickle.UnpicklingError) or any(sign in str(error) for sign in signs)
+
+
+def _wants_a_hub(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, is the hub's, or that of a network that was refused."""
+    while error is not None:
+        if isinstance(error, NetworkRefusedError) or type(error).__module__.startswith("huggingface_hub"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def check_names(spec: ModelSpec, table: ModelTable) -> None:

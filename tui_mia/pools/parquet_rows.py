@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ from tui_mia.pools.pair import Shard
 from tui_mia.pools.text_lines import Cut, ranges
 
 ROWS_A_BATCH = 32
+MOST_ROWS = 10**9
 _ROWS_A_LEAN_BATCH = 4096
 _BUFFER_BYTES = 2**20
+# Values that Python can't hold: text that is no UTF-8, dates after the year 9999, unknown time zones.
+_UNREADABLE = (ValueError, OverflowError, KeyError)
+# Damaged files meet pyarrow with these; an OSError with a number is the file system's.
+_DAMAGE = (pa.ArrowException, OSError, *_UNREADABLE)
 
 
 def columns(path: Path) -> list[str]:
@@ -29,6 +35,8 @@ def cuts(path: Path, rows_per_shard: int) -> Iterator[Cut]:
     """Cut by row numbers; the metadata has their count."""
     with _open(path) as table:
         rows = table.metadata.num_rows
+    if not 0 <= rows <= MOST_ROWS:
+        raise UnusableError(f"says that it has {rows:,} rows, and at most {MOST_ROWS:,} are read; split it")
     yield from (Cut(start, stop) for start, stop in ranges(rows, rows_per_shard))
 
 
@@ -52,7 +60,7 @@ def rows(shard: Shard, image_column: str) -> Iterator[dict[str, object] | Unusab
                 yield from _rows_of(batch.slice(skipped, max(shard.stop - before - skipped, 0)))
                 if first >= shard.stop:
                     return
-        except (pa.ArrowException, OSError) as damage:
+        except _DAMAGE as damage:
             raise UnusableError(f"table is damaged from about row {first} on: {damage}") from damage
 
 
@@ -77,17 +85,22 @@ def values(path: Path, column: str, start: int = 0) -> Iterator[object]:
                 if first > start:
                     rows = _rows_of(batch.slice(max(start - before, 0)))
                     yield from (row.get(column) if isinstance(row, dict) else None for row in rows)
-        except (pa.ArrowException, OSError) as damage:
+        except _DAMAGE as damage:
             raise UnusableError(f"table is damaged from about row {first} on: {damage}") from damage
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    """The file for the block, in which damage to what it says of itself comes as `UnusableError`."""
     try:
         # Without pre_buffer, row groups are read page by page instead of whole.
-        return pq.ParquetFile(
+        with pq.ParquetFile(
             path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
-        )
-    except pa.ArrowException as error:
+        ) as table:
+            yield table
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UnusableError(
             f"is not a readable Parquet file: {error}; write it again or leave it out"
         ) from None
@@ -110,7 +123,7 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, object] | UnusableErro
     batch = _without_nanoseconds(batch)
     try:
         yield from batch.to_pylist()
-    except (ValueError, OverflowError):
+    except _UNREADABLE:
         # One bad value fails the whole batch: find out whose it is.
         yield from (_row_of(batch.slice(index, 1)) for index in range(batch.num_rows))
 
@@ -118,7 +131,7 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, object] | UnusableErro
 def _row_of(batch: pa.RecordBatch) -> dict[str, object] | UnusableError:
     try:
         return dict(batch.to_pylist()[0])
-    except (ValueError, OverflowError) as error:
+    except _UNREADABLE as error:
         return UnusableError(f"row has a value that can't be read: {error}")
 
 

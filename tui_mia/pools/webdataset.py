@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import math
+import os
 import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 from tui_mia.pools.fields import quote, storable
 from tui_mia.pools.files import image_extensions, limit_bytes, too_large
@@ -20,6 +22,21 @@ from tui_mia.spec import PoolSpec
 
 # Directory, name up to the first dot, extension: webdataset's own rule.
 _MEMBER_NAME = re.compile(r"(?:\./)*((?:.*/)?[^/.]+)\.([^/]*)", re.DOTALL)
+
+# Long names and the like come in headers of their own, which are read whole.
+HEADER_LIMIT_BYTES: Final = 2**20
+FILES_A_SAMPLE: Final = 1000
+# Pictures hardly shrink; what unpacks to more is made to fill a memory or a day.
+MOST_TIMES_UNPACKED: Final = 50
+ALWAYS_UNPACKED_BYTES: Final = 2**30
+
+_EXTENDED_HEADERS: Final = {
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+}
 
 
 @dataclass(slots=True)
@@ -40,6 +57,17 @@ class _Sample:
         if self.problem:
             raise UnusableError(self.problem)
         return image_of(self.files, self.extensions, spec)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose extended headers are of a size that a header can have."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _EXTENDED_HEADERS and self.size > HEADER_LIMIT_BYTES:
+            most = HEADER_LIMIT_BYTES
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes; at most {most:,} are read")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return found
 
 
 class _NoEndMarkerError(Exception):
@@ -118,6 +146,9 @@ def _samples(file: BinaryIO, spec: PoolSpec, start: int = 0) -> Iterator[_Sample
                 if sample.key:
                     yield sample
                 sample = _Sample(key)
+            if len(sample.extensions) == FILES_A_SAMPLE:
+                sample.problem = f"more than {FILES_A_SAMPLE:,} files under one key"
+                continue
             if extension in wanted:
                 _take(archive, member, extension, limit_bytes(extension, images), sample)
             sample.extensions.add(extension)
@@ -147,6 +178,9 @@ def _take(
         sample.problem = f"two members .{extension} under one key"
     elif not member.isreg():
         sample.problem = f"{quote(member.name)} is a link or a device, not a regular file"
+    elif member.issparse():
+        # A few bytes of it can stand for as many as the limit.
+        sample.problem = f"{quote(member.name)} is sparse, which pictures are not"
     elif member.size > limit:
         sample.problem = too_large(member.name, member.size, limit)
     else:
@@ -161,18 +195,23 @@ def _members(file: BinaryIO, start: int = 0) -> Iterator[tuple[tarfile.TarFile, 
     `TarFile.next` would take a broken header for the end of the archive, and
     keeps every member in a list.
     """
-    with tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as archive:
+    most = _most_unpacked(file)
+    with tarfile.TarFile(
+        fileobj=file, encoding="utf-8", errors="surrogateescape", tarinfo=_Member
+    ) as archive:
         # Opening has read the first header already: start over.
         archive.offset = start
         while True:
             start = archive.offset
+            if start > most:
+                raise tarfile.ReadError(f"it unpacks to over {most:,} bytes; unpack it to have it read")
             # Going back even a byte would unpack a compressed file again from its beginning.
             if start != file.tell():
                 file.seek(max(start - 1, 0))
                 if start and not file.read(1):
                     raise tarfile.ReadError("unexpected end of data")
             try:
-                member = tarfile.TarInfo.fromtarfile(archive)
+                member = _Member.fromtarfile(archive)
             except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
                 return
             except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
@@ -180,3 +219,10 @@ def _members(file: BinaryIO, start: int = 0) -> Iterator[tuple[tarfile.TarFile, 
             if member.size < 0 or archive.offset <= start:
                 raise tarfile.ReadError("a header has a negative size")
             yield archive, member
+
+
+def _most_unpacked(file: BinaryIO) -> float:
+    """To how many bytes a compressed tar is unpacked."""
+    if not isinstance(file, gzip.GzipFile):
+        return math.inf
+    return max(ALWAYS_UNPACKED_BYTES, MOST_TIMES_UNPACKED * os.fstat(file.fileno()).st_size)

@@ -14,8 +14,10 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeAlias
 
 from tui_mia.costs import AfterCost, ModelCost
+from tui_mia.network import environment_of
 from tui_mia.preflight.finding import Finding
 from tui_mia.preflight.limits import BATCH_SIZE
+from tui_mia.private import users_umask
 from tui_mia.runs.devices import visible_gpus
 from tui_mia.runs.gpu import Gpu, gpus
 from tui_mia.spec import AuditSpec, dump_spec
@@ -84,10 +86,16 @@ class CostProgram:
         arguments = [str(batch_size(spec, device)), str(seconds), device.kind, str(int(time_after)), gpu]
         # Not in the current folder: a torch.py there is not torch.
         command = [sys.executable, "-P", "-m", "tui_mia.model_cost", *arguments]
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **environment_of(spec)}
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed by __exit__
         self._process = subprocess.Popen(
-            command, stdin=PIPE, stdout=PIPE, stderr=self._complaints, env=environment, start_new_session=True
+            command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=self._complaints,
+            env=environment,
+            start_new_session=True,
+            umask=users_umask(),
         )
         self._spec = dump_spec(spec).encode()
 

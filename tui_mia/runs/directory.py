@@ -50,9 +50,9 @@ class RunDirectory:
         now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         directory = cls(runs_folder(Path(spec.output.database)) / f"{now}-{secrets.token_hex(2)}")
         try:
-            directory.path.mkdir(parents=True, mode=0o700)
-            directory.parts.mkdir()
-            directory.tables.mkdir()
+            directory.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (directory.path, directory.parts, directory.tables):
+                folder.mkdir(mode=0o700)
             directory.inputs_path.write_text(inputs)
             # Last: a directory with a spec is a run.
             replace_with_text(directory.spec_path, dump_spec(spec))
@@ -62,7 +62,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        directory = cls(path.resolve())
+        directory = cls(Path(os.path.realpath(path)))
         if not directory.spec_path.is_file():
             raise RunDirectoryError(f"{path}: is not a run directory; it has no spec.toml")
         return directory
@@ -159,11 +159,15 @@ class RunDirectory:
             return False
 
     def worker(self) -> int | None:
-        """The process id of the run's worker while it lives; None also while it is being started."""
+        """The process id of the run's worker while it lives; None also while it is being started.
+
+        A number that is another process's by now, or no process's, is None too.
+        """
         try:
-            return int(self.pid_path.read_text()) if self.is_running() else None
+            written = int(self.pid_path.read_text()) if self.is_running() else None
         except (FileNotFoundError, ValueError):
             return None
+        return written if written is not None and _has_open(written, self.pid_path) else None
 
     @contextmanager
     def claim(self) -> Iterator[IO[bytes] | None]:
@@ -182,6 +186,18 @@ class RunDirectory:
 def runs_folder(database: Path) -> Path:
     """Where the run directories of a database are."""
     return database.with_name(database.name + RUNS_SUFFIX)
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether a process leads its group, as a worker does, and has inherited a file."""
+    import psutil
+
+    try:
+        if pid < 2 or os.getpgid(pid) != pid:
+            return False
+        return any(file.path == os.path.realpath(path) for file in psutil.Process(pid).open_files())
+    except (OSError, OverflowError, psutil.Error):
+        return False
 
 
 def _try_lock(file: IO[bytes], kind: int) -> bool:

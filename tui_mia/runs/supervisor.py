@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 
+from tui_mia.private import users_umask
 from tui_mia.runs.directory import RunDirectory, RunDirectoryError
 from tui_mia.runs.events import LONGEST_LINE, Event, Finished, Launched, decode_event, last_attempt
 
@@ -103,6 +104,7 @@ async def start_worker(
             start_new_session=True,
             env=environment,
             pass_fds=(pid_file.fileno(),),
+            umask=users_umask(),
         )
         pid_file.write(str(process.pid).encode())
     return Worker(process)

@@ -71,7 +71,7 @@ class PoolSpec(_Table):
     """
     keys: str | None = None
     """A text file with one key a line: only these pairs are taken."""
-    limit: Annotated[int, Field(gt=0)] | None = None
+    limit: Annotated[int, Field(gt=0, lt=2**63)] | None = None
     """At most this many pairs, from the front."""
 
     @field_validator("source", mode="before")
@@ -122,7 +122,7 @@ class AeaSpec(_Table):
 class WsaSpec(_Table):
     """Weakly Supervised Attack."""
 
-    lambda_: float | Literal["auto"] = Field("auto", alias="lambda")
+    lambda_: Annotated[float, Field(allow_inf_nan=False)] | Literal["auto"] = Field("auto", alias="lambda")
     """How many standard deviations above the known non-members a general pair is a pseudo-member.
 
     `auto` takes the largest step that leaves as many of them as there are known non-members.
@@ -183,7 +183,7 @@ class EvidenceSpec(_Table):
 class RunSpec(_Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """The seed of what is drawn for WSA: subsamples and classifiers. Folds go by content, without a seed."""
-    batch_size: Annotated[int, Field(ge=1)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Images a batch; by default 32 on a CPU, and on a GPU what fills it, found when the run starts."""
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from tui_mia.spec.audit_spec import AuditSpec, did_you_mean
+
+_LONGEST_QUOTE: Final = 200
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,18 @@ def explain(error: ValidationError) -> Iterator[SpecProblem]:
             # A key of several types has an error for each of them.
             told = [_in_our_words(each["msg"]) for each in (first, *others)]
             message, written = ", or: ".join(dict.fromkeys(told)), first["input"]
-            yield SpecProblem(key, message if isinstance(written, dict) else f"{message}, not {written!r}")
+            yield SpecProblem(
+                key, message if isinstance(written, dict) else f"{message}, not {_quote(written)}"
+            )
+
+
+def _quote(written: object) -> str:
+    """What was written, as far as it helps to find it."""
+    try:
+        text = repr(written)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
 def _in_our_words(message: str) -> str:

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +16,9 @@ from tui_mia.spec.problems import SpecError, SpecProblem, explain
 from tui_mia.spec.sources import checkpoint_path, matches, patterns
 
 Table = TypeVar("Table", bound=BaseModel)
+
+DEEPEST: Final = 32
+_TOO_DEEP: Final = f"tables or lists are nested deeper than {DEEPEST}; an audit needs four"
 
 
 def load_spec(
@@ -80,13 +83,29 @@ def read_document(path: Path) -> dict[str, Any]:
         SpecError: for a file that can't be read or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SpecError(f"{path}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise SpecError(f"{path}: {_TOO_DEEP}") from None
+    except ValueError as error:  # not only TOML's own: a number may have more digits than Python takes
         raise SpecError(f"{path}: is not valid TOML: {error}") from None
+    if _is_deep(document):
+        raise SpecError(f"{path}: {_TOO_DEEP}")
+    return document
+
+
+def _is_deep(document: Mapping[str, Any]) -> bool:
+    """Whether tables or lists lie deeper in one another than whoever walks through them can follow."""
+    level: list[Any] = [document]
+    for _ in range(DEEPEST):
+        inside = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [item for items in inside for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _set_dotted(document: dict[str, Any], key: str, value: Any) -> None:
@@ -159,6 +178,8 @@ def _missing_files(document: Mapping[str, Any]) -> Iterator[SpecProblem]:
     output = _valid(OutputSpec, document.get("output"))
     if output and os.path.isdir(output.database):
         yield SpecProblem("output.database", f"{output.database} is a folder; name a file in it")
+    if output and os.path.islink(os.path.realpath(output.database)):
+        yield SpecProblem("output.database", f"{output.database} is a link that leads back to itself")
 
 
 def _missing_of_model(key: str, model: ModelSpec | ReferenceSpec) -> Iterator[SpecProblem]:

@@ -11,6 +11,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from tui_mia.private import as_the_user_has_it
 from tui_mia.spec.audit_spec import AuditSpec
 
 
@@ -29,7 +30,8 @@ def write_document(document: Mapping[str, Any], path: Path) -> None:
     text = _over(document, path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with as_the_user_has_it():
+            temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -160,7 +160,9 @@ def create_if_missing(database: Path) -> None:
 
 
 def _resolved(database: Path) -> Path:
-    path = database.resolve()
+    path = Path(os.path.realpath(database))
+    if path.is_symlink():
+        raise StoreError(f"{database} is a link that leads back to itself: choose another path with --db.")
     if "?" in str(path):
         raise StoreError(f"DuckDB can't use a path with a question mark ({path}): choose another with --db.")
     return path
