@@ -93,7 +93,7 @@ def main() -> NoReturn:
         code = _exit_code(error)
         if code is None:
             raise
-        _fail(str(error), code)
+        _fail(_words(error), code)
     sys.exit(ExitCode.DONE)
 
 
@@ -504,7 +504,12 @@ def _see_through(
         finished = carry_out(directory, display)
     finally:
         display.close()
-    if finished.status == "cancelled" and not directory.landed_path.exists():
+    failed = (
+        f"run {run_id} failed: {finished.error}\n`tui-mia resume {run_id}` goes on with what it had encoded"
+    )
+    if not directory.landed_path.exists():
+        if finished.status == "failed":
+            _fail(failed, ExitCode.FAILED)
         _fail(f"run {run_id} was cancelled; the database is in use", ExitCode.INTERRUPTED)
     summary = summarise(directory.database, run_id)
     if json:
@@ -512,8 +517,7 @@ def _see_through(
     elif not quiet:
         print_summary(summary)
     if finished.status == "failed":
-        advice = f"`tui-mia resume {run_id}` goes on with what it had encoded"
-        _fail(f"run {run_id} failed: {finished.error}\n{advice}", ExitCode.FAILED)
+        _fail(failed, ExitCode.FAILED)
     if finished.status == "cancelled":
         _fail(f"run {run_id} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
     if (
@@ -576,6 +580,15 @@ def _exit_code(error: Exception) -> ExitCode | None:
     if isinstance(error, SpecError):
         return ExitCode.USAGE
     return ExitCode.FAILED if isinstance(error, StoreError | RunDirectoryError | OSError) else None
+
+
+def _words(error: Exception) -> str:
+    """What a user reads of an error that is known; of a full disk, where it is and how full."""
+    from tui_mia.runs.space import full_message, is_full
+
+    if isinstance(error, OSError) and is_full(error) and error.filename:
+        return f"{full_message(Path(error.filename).absolute().parent, error)}; make space, then try again"
+    return str(error)
 
 
 def _fail(message: str, code: ExitCode) -> NoReturn:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tui_mia.runs import RunDirectory, RunDirectoryError, RunState
-from tui_mia.runs.directory import replace_with_text, runs_folder
+from tui_mia.runs.directory import runs_folder
+from tui_mia.runs.files import replace_with_text
 from tui_mia.runs.scan import scan
+from tui_mia.runs.space import naming
 from tui_mia.spec import ModelSpec
 from tui_mia.store import (
     DatabaseLocked,
@@ -32,7 +34,8 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
     database = database or directory.database
     row = _run_row(directory)
     ingest(database, row, directory.tables, wait_seconds)
-    replace_with_text(directory.landed_path, str(row.finished_at))
+    with naming(directory.landed_path):
+        replace_with_text(directory.landed_path, str(row.finished_at))
     return database
 
 

@@ -12,6 +12,7 @@ import platform
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from typing import NoReturn
 from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Finished, Started
 from tui_mia.runs.reporter import Reporter
+from tui_mia.runs.space import full_message, is_full, still_needed
 from tui_mia.spec import SpecError, load_spec
 
 
@@ -37,15 +39,17 @@ def main(arguments: list[str]) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except Cancelled:
         finished = Finished("cancelled", None, report.seconds)
-    report.tell(finished)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):  # a full disk: whoever follows the run sees that nothing is free
+        report.tell(finished)
+        sys.stdout.flush()
+        sys.stderr.flush()
     # Not sys.exit: decoding threads that still run have nothing left to say.
     os._exit(0 if finished.status == "done" else 1)
 
 
 def _run(directory: RunDirectory, report: Reporter) -> Finished:
     try:
+        directory.sweep()
         report.tell(Started(os.getpid(), _versions()))
         spec = load_spec(directory.spec_path)
         with report.phase("start"):
@@ -60,10 +64,23 @@ def _run(directory: RunDirectory, report: Reporter) -> Finished:
     except Exception as error:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
             raise Cancelled from error  # C code that is interrupted may raise an error of its own
+        if isinstance(error, OSError) and is_full(error):
+            return _full_disk(directory, report, error)
         traceback.print_exc()
         return Finished(
             "failed", f"{type(error).__name__}: {error} (the whole of it is in {directory.log_path})"
         )
+
+
+def _full_disk(directory: RunDirectory, report: Reporter, error: OSError) -> Finished:
+    folder = Path(error.filename).parent if error.filename else directory.path
+    is_here = folder.is_relative_to(directory.path)
+    needed = still_needed(directory.parts, report.encoded) if is_here else None
+    message = full_message(directory.path if is_here else folder, error, needed)
+    # What can't be written to its end makes room for the last word.
+    directory.sweep()
+    advice = "make space" if needed else "make space; `tui-mia check` says how much an audit takes"
+    return Finished("failed", f"{message}; {advice}", report.seconds, cut_off=True)
 
 
 def _cancel(signal_number: int, frame: FrameType | None) -> None:

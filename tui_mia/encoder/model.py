@@ -6,10 +6,12 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import open_clip
 import torch
+from huggingface_hub.constants import HF_HUB_CACHE
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +19,7 @@ from tui_mia.encoder.fast_paths import encode_texts, seconds_of, speed_up
 from tui_mia.encoder.fingerprint import Fingerprint, take_fingerprint
 from tui_mia.encoder.operations import Operations, count_operations
 from tui_mia.encoder.preprocess import NotBytesError, Preprocess, in_bytes
+from tui_mia.runs.space import full_message, is_full
 from tui_mia.spec import ModelSpec, checkpoint_path
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
@@ -148,6 +151,11 @@ def _load(
             f"carry code ({reason}); save it as .safetensors"
         ) from error
     except Exception as error:  # open_clip, hubs and file formats raise all sorts of things
+        if isinstance(error, OSError) and is_full(error):
+            where = full_message(Path(error.filename or HF_HUB_CACHE).parent, error)
+            raise ModelError(
+                f"{named}: {where}; make space for its files, or let HF_HOME name a folder elsewhere"
+            ) from error
         if any(sign in str(error) for sign in ("state_dict", "size mismatch", "width changed")):
             raise ModelError(
                 f"{named}: these weights are not of this architecture ({_brief(error)}); "

@@ -26,6 +26,7 @@ import torch
 from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.parts import part_files
 from tui_mia.pools import Shard
+from tui_mia.runs.files import put_in_place
 from tui_mia.spec import AuditSpec, PoolSpec
 
 INDEX = "index.jsonl"
@@ -214,7 +215,7 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         temporary = target.with_name(target.name + ".tmp")
         shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
+        put_in_place(temporary, target)
 
 
 def _read_index(path: Path) -> tuple[Mapping[str, object], list[_Entry]]:

@@ -17,6 +17,7 @@ from tui_mia.store.curves import (
 )
 from tui_mia.store.detail import read_sample
 from tui_mia.store.errors import (
+    DatabaseFull,
     DatabaseLocked,
     DatabaseMissing,
     DatabaseVersion,
@@ -75,6 +76,7 @@ __all__ = [
     "AttackFigures",
     "AttackScore",
     "CheckRow",
+    "DatabaseFull",
     "DatabaseLocked",
     "DatabaseMissing",
     "DatabaseVersion",

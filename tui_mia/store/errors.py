@@ -30,6 +30,10 @@ class DatabaseLocked(StoreError):
         self.pid = pid
 
 
+class DatabaseFull(StoreError):
+    """There is no space for what was to be written; the file is as it was."""
+
+
 class RunNotFound(StoreError):
     """No run, or more than one, fits the reference."""
 
