@@ -22,11 +22,12 @@ import tarfile
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import cycle
 from pathlib import Path
 
 from tests.reliability.killing import (
+    COMMANDS,
     MOMENTS,
     Audit,
     Command,
@@ -119,7 +120,7 @@ def main() -> None:
         spec_path = make_audit(Path(folder))
         undisturbed, seconds = _undisturbed(spec_path, Path(folder, "undisturbed"))
         counts: Counter[str] = Counter()
-        kills, commands = planned_kills(seconds, chance), cycle(Command.__args__)
+        kills, commands = planned_kills(seconds, chance), cycle(COMMANDS)
         wrong = runs = 0
         while counts.total() < options.kills:
             runs += 1
@@ -171,7 +172,7 @@ def _disturbed(
     return problems + _written_again(parts, audit)
 
 
-def _written_again(before: dict[str, tuple[int, int]], audit: Audit) -> list[str]:
+def _written_again(before: Mapping[str, tuple[int, int]], audit: Audit) -> list[str]:
     after = finished_parts(audit)
     return [f"{name} was written again" for name, stamp in before.items() if after.get(name) != stamp]
 

@@ -29,6 +29,7 @@ MOMENTS: Final = (
 
 Victim: TypeAlias = Literal["worker", "front end", "both"]
 Command: TypeAlias = Literal["run", "resume", "board"]
+COMMANDS: Final[tuple[Command, ...]] = ("run", "resume", "board")
 
 # Python looks for this module in every process that it starts. The victim dies with its file written and
 # not yet in its place, which is also what a power cut leaves.
@@ -229,7 +230,7 @@ def seconds_of_moments(directory: RunDirectory, began: float, ended: float) -> d
 
 
 def differences(audit: Audit, undisturbed: Audit) -> list[str]:
-    """What a finished run has, in its directory or the database, that the undisturbed one has not, or lacks."""
+    """What a finished run has or lacks in comparison with the undisturbed one."""
     ours, theirs = audit.directory, undisturbed.directory
     assert ours is not None
     assert theirs is not None
