@@ -410,6 +410,9 @@ def delete(
 @app.command()
 def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or its directory.")],
+    device: Annotated[
+        str | None, typer.Option(help="Another device than the run's own, where that is gone.")
+    ] = None,
     db: Database = DEFAULT_DATABASE,
     json: Json = False,
     plain: Plain = False,
@@ -417,9 +420,13 @@ def resume(
 ) -> None:
     """Go on with a run that was cut off or failed, from the last part that it finished."""
     from tui_mia.headless import open_again
+    from tui_mia.runs.opening import move
 
-    display = _display(json=json, plain=plain, quiet=quiet)
-    _see_through(open_again(_directory(run, db), display), display, json=json, quiet=quiet)
+    display, directory = _display(json=json, plain=plain, quiet=quiet), _directory(run, db)
+    opened = open_again(directory, display)
+    if device is not None:
+        move(directory, device)
+    _see_through(opened, display, json=json, quiet=quiet)
 
 
 @app.command()

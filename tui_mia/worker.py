@@ -66,6 +66,9 @@ def _run(directory: RunDirectory, report: Reporter) -> Finished:
             raise Cancelled from error  # C code that is interrupted may raise an error of its own
         if isinstance(error, OSError) and is_full(error):
             return _full_disk(directory, report, error)
+        if isinstance(error, RuntimeError) and "CUDA error" in str(error):
+            traceback.print_exc()
+            return Finished("failed", _lost_device(directory, report, error), report.seconds)
         traceback.print_exc()
         return Finished(
             "failed", f"{type(error).__name__}: {error} (the whole of it is in {directory.log_path})"
@@ -81,6 +84,14 @@ def _full_disk(directory: RunDirectory, report: Reporter, error: OSError) -> Fin
     directory.sweep()
     advice = "make space" if needed else "make space; `tui-mia check` says how much an audit takes"
     return Finished("failed", f"{message}; {advice}", report.seconds, cut_off=True)
+
+
+def _lost_device(directory: RunDirectory, report: Reporter, error: RuntimeError) -> str:
+    """What CUDA says of a device that hung or is gone is several lines, of which the first is the reason."""
+    return (
+        f"{report.device} failed: {str(error).splitlines()[0]} (the whole of it is in {directory.log_path}); "
+        f"where it does not come back: tui-mia resume {directory.run_id} --device cpu"
+    )
 
 
 def _cancel(signal_number: int, frame: FrameType | None) -> None:

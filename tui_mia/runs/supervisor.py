@@ -197,6 +197,8 @@ def _death(directory: RunDirectory, returncode: int | None) -> Finished:
         return Finished("cancelled")  # asked to stop before it could hear it
     if returncode is not None and returncode < 0:
         how = f"was killed by {signal.Signals(-returncode).name}"
+        if returncode == -signal.SIGKILL:
+            how += " (as by the system, where memory runs out)"
     else:
         how = "ended" if returncode is None else f"ended with code {returncode}"
     if free_bytes(directory.path) < LAST_WORD_BYTES:
