@@ -18,6 +18,7 @@ from tui_mia.store import (
     RunNotFound,
     RunRow,
     StoreError,
+    bring_up_to_date,
     delete_run,
     ingest,
 )
@@ -32,6 +33,7 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
         RunDirectoryError: for a run that isn't finished.
     """
     database = database or directory.database
+    bring_up_to_date(database, wait_seconds)
     row = _run_row(directory)
     ingest(database, row, directory.tables, wait_seconds)
     with naming(directory.landed_path):
@@ -42,11 +44,18 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
 def land_left_behind(database: Path) -> list[str]:
     """Land the runs that finished while no front end was there; what to tell the user of each.
 
+    A database of an earlier version is brought up to date before.
+
     Raises:
-        DatabaseLocked: and nothing else: one run that can't be landed must not
-            keep anyone from the others.
+        DatabaseLocked: if there is something to do and the file is held.
+        StoreError: if the file is none that this version can make use of. One run
+            that can't be landed keeps nobody from the others.
     """
     told: list[str] = []
+    # Who only starts an audit has no need to wait for who holds the file.
+    with contextlib.suppress(DatabaseLocked):
+        if told_of_version := bring_up_to_date(database, wait_seconds=0):
+            told.append(told_of_version)
     for run_id, run in scan(runs_folder(database.resolve()), tell=told.append).items():
         try:
             if run.is_left_behind:

@@ -215,8 +215,12 @@ def _checked(command: list[str]) -> None:
 
 
 def finished_parts(audit: Audit) -> Mapping[str, tuple[int, int]]:
-    """The parts that are there, each with what changes if it is written again."""
-    paths = audit.directory.parts.glob("*.parquet") if audit.directory else []
+    """The parts that are there, each with what changes if it is written again.
+
+    The rejects of a part come before it: where they are alone it is not finished.
+    """
+    found = audit.directory.parts.glob("*.parquet") if audit.directory else []
+    paths = [path for path in found if not path.name.startswith("rejects-")]
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 

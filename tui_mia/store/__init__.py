@@ -32,6 +32,7 @@ from tui_mia.store.errors import (
 from tui_mia.store.export import EXPORTABLE, Format, export_run, export_samples
 from tui_mia.store.ingest import delete_run, ingest
 from tui_mia.store.live import LiveRun
+from tui_mia.store.migrate import bring_up_to_date
 from tui_mia.store.pages import (
     attacks_of,
     count_samples,
@@ -110,6 +111,7 @@ __all__ = [
     "StoredRun",
     "VerdictRow",
     "attacks_of",
+    "bring_up_to_date",
     "count_samples",
     "delete_run",
     "export_query",

@@ -20,6 +20,7 @@ import duckdb
 
 from tui_mia.store.errors import DatabaseLocked, DatabaseMissing, DatabaseVersion, NotADatabase, StoreError
 from tui_mia.store.schema import check_version, create_schema, text_literal
+from tui_mia.store.turnstile import ahead_of_readers, let_writers_pass
 
 WAIT_SECONDS: Final = 30.0
 TRY_AGAIN: Final = "try again"
@@ -70,10 +71,15 @@ def limit_memory(memory: str, threads: int) -> None:
     )
 
 
+def open_file(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+    """Open a file read-only, of whatever version it is; the caller closes it."""
+    return _open(path, True, _READER, wait_seconds, TRY_AGAIN)
+
+
 def open_reader(database: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
     """Open the file read-only, for one query; the caller closes it."""
     path = _existing(database)
-    connection = _open(path, True, _READER, wait_seconds, TRY_AGAIN)
+    connection = open_file(path, wait_seconds)
     try:
         check_version(connection, path)
     except duckdb.Error as error:
@@ -200,6 +206,16 @@ def _open(
     path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str
 ) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + wait_seconds
+    if read_only:
+        let_writers_pass(path, wait_seconds)
+        return _waited_for(path, read_only, config, deadline, wait_seconds, when_locked)
+    with ahead_of_readers(path, wait_seconds):
+        return _waited_for(path, read_only, config, deadline, wait_seconds, when_locked)
+
+
+def _waited_for(
+    path: Path, read_only: bool, config: _Config, deadline: float, wait_seconds: float, when_locked: str
+) -> duckdb.DuckDBPyConnection:
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:

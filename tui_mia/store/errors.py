@@ -22,6 +22,14 @@ class DatabaseVersion(StoreError):
     """The file's tables are those of another version of tui-mia."""
 
 
+class OlderDatabase(DatabaseVersion):
+    """The file is of an earlier `version`, and can be brought up to this one."""
+
+    def __init__(self, message: str, version: int) -> None:
+        super().__init__(message)
+        self.version = version
+
+
 class DatabaseLocked(StoreError):
     """Somebody else held the file for longer than we wait; `pid` is theirs, where DuckDB tells it."""
 
