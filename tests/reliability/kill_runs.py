@@ -160,9 +160,9 @@ def _disturbed(
     problems: list[str] = []
     for _ in range(chance.randint(1, MOST_KILLS_A_RUN)):
         parts, kill, command = finished_parts(audit), next(kills), next(commands)
-        if killed(audit, command, kill):
-            counts[_name(kill)] += 1
-        print(f"  {command}: {kill}", flush=True)
+        was_there = killed(audit, command, kill)
+        counts[_name(kill)] += was_there
+        print(f"  {command}: {kill}{'' if was_there else ': came too late'}", flush=True)
         problems += _written_again(parts, audit)
         last = audit.finished()
         if last is not None and last.status == "done":
