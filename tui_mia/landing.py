@@ -15,6 +15,7 @@ from tui_mia.spec import ModelSpec
 from tui_mia.store import (
     DatabaseLocked,
     DatabaseMissing,
+    OlderDatabase,
     RunNotFound,
     RunRow,
     StoreError,
@@ -33,9 +34,12 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
         RunDirectoryError: for a run that isn't finished.
     """
     database = database or directory.database
-    bring_up_to_date(database, wait_seconds)
     row = _run_row(directory)
-    ingest(database, row, directory.tables, wait_seconds)
+    try:
+        ingest(database, row, directory.tables, wait_seconds)
+    except OlderDatabase:
+        bring_up_to_date(database, wait_seconds)
+        ingest(database, row, directory.tables, wait_seconds)
     with naming(directory.landed_path):
         replace_with_text(directory.landed_path, str(row.finished_at))
     return database

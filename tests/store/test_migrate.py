@@ -18,6 +18,7 @@ import duckdb
 import pytest
 
 from tui_mia.exit_codes import ExitCode
+from tui_mia.landing import land
 from tui_mia.store import (
     DatabaseFull,
     DatabaseVersion,
@@ -150,3 +151,12 @@ def test_a_query_sees_the_numbers_of_an_old_run(database: Path) -> None:
     bring_up_to_date(database)
     with query(database, "SELECT count(DISTINCT number) FROM similarities WHERE view = 0") as counted:
         assert list(counted) == [(100,)]
+
+
+def test_a_run_that_ends_for_a_database_of_an_earlier_version_lands_nevertheless(
+    finished_run: Any, tmp_path: Path
+) -> None:
+    database = tmp_path / "old.duckdb"
+    unpack(OLDEST_VERSION, database)
+    land(finished_run.directory, database)
+    assert len(list_runs(database)) == 2

@@ -152,7 +152,7 @@ def _load(
         ) from error
     except Exception as error:  # open_clip, hubs and file formats raise all sorts of things
         if isinstance(error, OSError) and is_full(error):
-            where = full_message(Path(error.filename or HF_HUB_CACHE).parent, error)
+            where = full_message(Path(error.filename).parent if error.filename else Path(HF_HUB_CACHE), error)
             raise ModelError(
                 f"{named}: {where}; make space for its files, or let HF_HOME name a folder elsewhere"
             ) from error

@@ -197,13 +197,12 @@ def _death(directory: RunDirectory, returncode: int | None) -> Finished:
         return Finished("cancelled")  # asked to stop before it could hear it
     if returncode is not None and returncode < 0:
         how = f"was killed by {signal.Signals(-returncode).name}"
-        if returncode == -signal.SIGKILL:
-            how += " (as by the system, where memory runs out)"
     else:
         how = "ended" if returncode is None else f"ended with code {returncode}"
     if free_bytes(directory.path) < LAST_WORD_BYTES:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return Finished("failed", f"{full_message(directory.path, full)}; make space", cut_off=True)
     tail = directory.log_tail()
-    error = f"the worker {how} without a word" + (f"; the end of its log:\n{tail}" if tail else "")
+    hint = " (as the system does where memory runs out)" if returncode == -signal.SIGKILL else ""
+    error = f"the worker {how} without a word{hint}" + (f"; the end of its log:\n{tail}" if tail else "")
     return Finished("failed", error, cut_off=True)
