@@ -12,7 +12,6 @@ import platform
 import signal
 import sys
 import traceback
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -39,10 +38,14 @@ def main(arguments: list[str]) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except Cancelled:
         finished = Finished("cancelled", None, report.seconds)
-    with suppress(OSError):  # a full disk: whoever follows the run sees that nothing is free
+    try:
         report.tell(finished)
         sys.stdout.flush()
         sys.stderr.flush()
+    except OSError as error:
+        if not is_full(error):
+            raise
+        # Whoever follows the run sees that it ended, and that nothing is free.
     # Not sys.exit: decoding threads that still run have nothing left to say.
     os._exit(0 if finished.status == "done" else 1)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 import tarfile
@@ -117,6 +118,8 @@ def main() -> None:
     options = parser.parse_args()
     began, chance = time.monotonic(), random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="tui-mia-kills-") as folder:
+        # Or it would wait for the device while another audit of this machine has it.
+        os.environ["XDG_CACHE_HOME"] = str(Path(folder, "cache"))
         spec_path = make_audit(Path(folder))
         undisturbed, seconds = _undisturbed(spec_path, Path(folder, "undisturbed"))
         counts: Counter[str] = Counter()

@@ -20,7 +20,7 @@ from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.events import Event
 from tui_mia.runs.tables import TABLES
 
-DEADLINE_SECONDS: Final = 180.0
+DEADLINE_SECONDS: Final = 300.0
 POLL_SECONDS: Final = 0.002
 # What a run goes through: before there is a worker, the worker's phases, and the way into the database.
 MOMENTS: Final = (

@@ -199,7 +199,7 @@ def _death(directory: RunDirectory, returncode: int | None) -> Finished:
         how = f"was killed by {signal.Signals(-returncode).name}"
     else:
         how = "ended" if returncode is None else f"ended with code {returncode}"
-    if free_bytes(directory.path) < LAST_WORD_BYTES:
+    if (returncode is None or returncode >= 0) and free_bytes(directory.path) < LAST_WORD_BYTES:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return Finished("failed", f"{full_message(directory.path, full)}; make space", cut_off=True)
     tail = directory.log_tail()
