@@ -13,7 +13,7 @@ import duckdb
 
 from tui_mia.runs.files import put_in_place
 from tui_mia.runs.space import full_by_words, full_message
-from tui_mia.store.connect import NO_EXTENSIONS, WAIT_SECONDS, open_file
+from tui_mia.store.connect import NO_EXTENSIONS, WAIT_SECONDS, half_made_prefix, open_file
 from tui_mia.store.errors import DatabaseFull, OlderDatabase, StoreError
 from tui_mia.store.schema import (
     SCHEMA_VERSION,
@@ -90,7 +90,7 @@ def _name_to_keep(path: Path, version: int) -> Path:
 
 
 def _replace_with_new(path: Path, kept: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".tui-mia-", dir=path.parent) as private:
+    with tempfile.TemporaryDirectory(prefix=half_made_prefix(path), dir=path.parent) as private:
         new = Path(private, "new.duckdb")
         with duckdb.connect(str(new), config=NO_EXTENSIONS) as connection:
             create_schema(connection)

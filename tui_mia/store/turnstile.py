@@ -38,18 +38,18 @@ def let_writers_pass(database: Path, wait_seconds: float) -> None:
 
 
 @contextmanager
-def locked(folder: Path, kind: int, wait_seconds: float) -> Iterator[None]:
-    """Hold a lock on a folder for the block, if it can be had in time."""
+def locked(folder: Path, kind: int, wait_seconds: float) -> Iterator[bool]:
+    """Hold a lock on a folder for the block, if it can be had in time; whether it could."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
-        yield
+        yield False
         return
     deadline = time.monotonic() + wait_seconds
     try:
-        while not _try_lock(descriptor, kind) and time.monotonic() + _PAUSE_SECONDS < deadline:
+        while not (held := _try_lock(descriptor, kind)) and time.monotonic() + _PAUSE_SECONDS < deadline:
             time.sleep(_PAUSE_SECONDS)
-        yield
+        yield held
     finally:
         os.close(descriptor)
 
