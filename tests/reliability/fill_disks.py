@@ -6,7 +6,7 @@ An audit of the sample world is carried out undisturbed. Then it is started agai
 and more kilobytes, so that it meets the end of each at another place: in a part, a table, its
 journal, the new database, the rows of it, and on the last in nothing. Each time the command
 has to fail and say where there is no space; then the disk grows, the same command is given again,
-and what comes out has to be that of the undisturbed run. The cache is a disk without space throughout.
+and what comes out has to be that of the undisturbed run. The cache is a disk with no space and no inode left throughout.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
         (folder / "undisturbed").mkdir()
         undisturbed = Audit(spec_path, folder / "undisturbed" / "audits.duckdb")
         gone_on_with(undisturbed, "run")
-        with small_disk(folder / "cache", "4k") as cache:
+        with small_disk(folder / "cache", "4k,nr_inodes=2") as cache:
             (cache / "full").write_bytes(bytes(4096))
             os.environ["XDG_CACHE_HOME"] = str(cache)
             for size in KILOBYTES:
