@@ -6,7 +6,8 @@ An audit of the sample world is carried out undisturbed. Then it is started agai
 and more kilobytes, so that it meets the end of each at another place: in a part, a table, its
 journal, the new database, the rows of it, and on the last in nothing. Each time the command
 has to fail and say where there is no space; then the disk grows, the same command is given again,
-and what comes out has to be that of the undisturbed run. The cache is a disk with no space and no inode left throughout.
+and what comes out has to be that of the undisturbed run. The cache is a disk with no space and no
+inode left throughout.
 """
 
 from __future__ import annotations
