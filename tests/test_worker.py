@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from tui_mia.encoder.parts import write_part
 from tui_mia.pools import Pair, plan_shards, read_shard
-from tui_mia.runs import Finished, RunDirectory, RunState
+from tui_mia.runs import Finished, RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.identity import inputs_digest
+from tui_mia.runs.opening import move
 from tui_mia.runs.reporter import Reporter
 from tui_mia.runs.tables import TABLES
-from tui_mia.spec import PoolName, load_spec
+from tui_mia.spec import PoolName, SpecError, load_spec
 from tui_mia.worker import _run
 
 Audit = Callable[..., RunDirectory]
@@ -206,6 +208,46 @@ def test_a_defect_of_ours_fails_the_run_and_says_where_the_whole_of_it_is(
     assert error.startswith("ZeroDivisionError: what nobody thought of")
     assert str(directory.log_path) in error
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_device_that_is_gone_fails_the_run_with_the_reason_and_it_goes_on_on_another(
+    audit: Audit, finished_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronously reported"
+    written: list[Any] = []
+
+    def one_part(*arguments: Any) -> None:
+        if written:
+            raise RuntimeError(words)
+        written.append(arguments)
+        write_part(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tui_mia.encoder.schedule.write_part", one_part)
+        directory = audit(model__device="auto")
+    error = end(directory).error
+    assert error is not None
+    assert error.startswith("cpu failed: CUDA error: unspecified launch failure (the whole of it is in ")
+    assert error.endswith(f"tui-mia resume {directory.run_id} --device cpu")
+    (kept,) = directory.parts.glob("candidates-*.parquet")
+    before, created = kept.stat().st_mtime_ns, directory.created_at
+
+    move(directory, "cpu")
+    assert directory.spec().model.device == "cpu"
+    assert directory.created_at == created
+    report = Reporter(directory)
+    report.tell(_run(directory, report))
+    assert end(directory).status == "done", end(directory).error
+    assert kept.stat().st_mtime_ns == before
+    assert scores(directory) == scores(finished_run.directory)
+
+
+def test_a_run_is_moved_to_a_device_and_not_while_it_goes_on(audit: Audit) -> None:
+    directory = audit(attacks={"csa": {}})
+    with pytest.raises(SpecError, match=r"model\.device"):
+        move(directory, "gpu")
+    with directory.claim(), pytest.raises(RunDirectoryError, match="is going on; stop it first"):
+        move(directory, "cuda:1")
 
 
 def test_rejects_are_rows_with_a_reason(audit: Audit, small_audit: Path, tmp_path: Path) -> None:

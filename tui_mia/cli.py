@@ -96,7 +96,7 @@ def main() -> NoReturn:
         code = _exit_code(error)
         if code is None:
             raise
-        _fail(str(error), code)
+        _fail(_words(error), code)
     sys.exit(ExitCode.DONE)
 
 
@@ -413,6 +413,9 @@ def delete(
 @app.command()
 def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id or its directory.")],
+    device: Annotated[
+        str | None, typer.Option(help="Another device than the run's own, where that is gone.")
+    ] = None,
     db: Database = DEFAULT_DATABASE,
     json: Json = False,
     plain: Plain = False,
@@ -420,9 +423,13 @@ def resume(
 ) -> None:
     """Go on with a run that was cut off or failed, from the last part that it finished."""
     from tui_mia.headless import open_again
+    from tui_mia.runs.opening import move
 
-    display = _display(json=json, plain=plain, quiet=quiet)
-    _see_through(open_again(_directory(run, db), display), display, json=json, quiet=quiet)
+    display, directory = _display(json=json, plain=plain, quiet=quiet), _directory(run, db)
+    opened = open_again(directory, display)
+    if device is not None:
+        move(directory, device)
+    _see_through(opened, display, json=json, quiet=quiet)
 
 
 @app.command()
@@ -509,7 +516,12 @@ def _see_through(
         finished = carry_out(directory, display)
     finally:
         display.close()
-    if finished.status == "cancelled" and not directory.landed_path.exists():
+    failed = (
+        f"run {run_id} failed: {finished.error}\n`tui-mia resume {run_id}` goes on with what it had encoded"
+    )
+    if not directory.landed_path.exists():
+        if finished.status == "failed":
+            _fail(failed, ExitCode.FAILED)
         _fail(f"run {run_id} was cancelled; the database is in use", ExitCode.INTERRUPTED)
     summary = summarise(directory.database, run_id)
     if json:
@@ -517,8 +529,7 @@ def _see_through(
     elif not quiet:
         print_summary(summary)
     if finished.status == "failed":
-        advice = f"`tui-mia resume {run_id}` goes on with what it had encoded"
-        _fail(f"run {run_id} failed: {finished.error}\n{advice}", ExitCode.FAILED)
+        _fail(failed, ExitCode.FAILED)
     if finished.status == "cancelled":
         _fail(f"run {run_id} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
     if (
@@ -581,6 +592,15 @@ def _exit_code(error: Exception) -> ExitCode | None:
     if isinstance(error, SpecError):
         return ExitCode.USAGE
     return ExitCode.FAILED if isinstance(error, StoreError | RunDirectoryError | OSError) else None
+
+
+def _words(error: Exception) -> str:
+    """What a user reads of an error that is known; of a full disk, where it is and how full."""
+    from tui_mia.runs.space import full_message, is_full
+
+    if isinstance(error, OSError) and is_full(error) and error.filename:
+        return f"{full_message(Path(error.filename).absolute().parent, error)}; make space, then try again"
+    return str(error)
 
 
 def _fail(message: str, code: ExitCode) -> NoReturn:

@@ -10,7 +10,7 @@ from tui_mia.display import Display
 from tui_mia.landing import keep_below_limit, land
 from tui_mia.runs import Finished, RunDirectory, Worker, follow, opening, start_worker, stop_worker
 from tui_mia.spec import AuditSpec
-from tui_mia.store import StoreError
+from tui_mia.store import DatabaseFull, StoreError
 
 
 def open_run(spec: AuditSpec, display: Display, *, new: bool) -> RunDirectory:
@@ -46,9 +46,16 @@ def carry_out(directory: RunDirectory, display: Display) -> Finished:
         # Whoever cancels wants to leave; the next command lands what could not be landed now.
         with contextlib.suppress(StoreError):
             land(directory, wait_seconds=0.2)
-    else:
-        for message in keep_below_limit(land(directory)):
-            display.say(message)
+        return finished
+    try:
+        database = land(directory)
+    except DatabaseFull:
+        # Why a run failed is worth more than that its row has no space, which is for the same reason.
+        if finished.status == "done":
+            raise
+        return finished
+    for message in keep_below_limit(database):
+        display.say(message)
     return finished
 
 

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Final
 
 from tui_mia.runs import RunDirectory, RunDirectoryError, RunState
-from tui_mia.runs.directory import replace_with_text, runs_folder
+from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.embeddings import remove_oldest
+from tui_mia.runs.files import replace_with_text
 from tui_mia.runs.scan import scan
+from tui_mia.runs.space import naming
 from tui_mia.settings import SettingsError, load_settings
 from tui_mia.spec import ModelSpec
 from tui_mia.store import (
     DatabaseLocked,
     DatabaseMissing,
+    OlderDatabase,
     RunNotFound,
     RunRow,
     StoreError,
+    bring_up_to_date,
     delete_run,
     ingest,
 )
@@ -38,8 +42,13 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
     """
     database = database or directory.database
     row = _run_row(directory)
-    ingest(database, row, directory.tables, wait_seconds)
-    replace_with_text(directory.landed_path, str(row.finished_at))
+    try:
+        ingest(database, row, directory.tables, wait_seconds)
+    except OlderDatabase:
+        bring_up_to_date(database, wait_seconds)
+        ingest(database, row, directory.tables, wait_seconds)
+    with naming(directory.landed_path):
+        replace_with_text(directory.landed_path, str(row.finished_at))
     return database
 
 
@@ -64,11 +73,18 @@ def keep_below_limit(database: Path) -> list[str]:
 def land_left_behind(database: Path) -> list[str]:
     """Land the runs that finished while no front end was there; what to tell the user of each.
 
+    A database of an earlier version is brought up to date before.
+
     Raises:
-        DatabaseLocked: and nothing else: one run that can't be landed must not
-            keep anyone from the others.
+        DatabaseLocked: if there is something to do and the file is held.
+        StoreError: if the file is none that this version can make use of. One run
+            that can't be landed keeps nobody from the others.
     """
     told: list[str] = []
+    # Who only starts an audit has no need to wait for who holds the file.
+    with contextlib.suppress(DatabaseLocked):
+        if told_of_version := bring_up_to_date(database, wait_seconds=0):
+            told.append(told_of_version)
     landed = 0
     for run_id, run in scan(runs_folder(Path(os.path.realpath(database))), tell=told.append).items():
         try:

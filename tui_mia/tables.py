@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from tui_mia.embedded import Subset
 from tui_mia.encoder import EncodedPool, SeenBy
 from tui_mia.evidence import Audited, Check, Judgement, Metric, q_values
 from tui_mia.pools import Overlap
+from tui_mia.runs.files import put_in_place
 from tui_mia.runs.tables import ENCODED_SAMPLE, TABLES
 from tui_mia.scored import FIGURE, AttackScores
 
@@ -231,4 +231,4 @@ def _writer(folder: Path, table: str) -> Iterator[pq.ParquetWriter]:
     temporary = folder / f"{table}.parquet.tmp"
     with pq.ParquetWriter(temporary, TABLES[table], compression="zstd", compression_level=1) as writer:
         yield writer
-    os.replace(temporary, folder / f"{table}.parquet")
+    put_in_place(temporary, folder / f"{table}.parquet")

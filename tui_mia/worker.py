@@ -22,6 +22,7 @@ from tui_mia.private import keep_private
 from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Finished, Started
 from tui_mia.runs.reporter import Reporter
+from tui_mia.runs.space import full_message, is_full, still_needed
 from tui_mia.spec import SpecError, load_spec
 
 
@@ -40,15 +41,21 @@ def main(arguments: list[str]) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except Cancelled:
         finished = Finished("cancelled", None, report.seconds)
-    report.tell(finished)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        report.tell(finished)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError as error:
+        if not is_full(error):
+            raise
+        # Whoever follows the run sees that it ended, and that nothing is free.
     # Not sys.exit: decoding threads that still run have nothing left to say.
     os._exit(0 if finished.status == "done" else 1)
 
 
 def _run(directory: RunDirectory, report: Reporter) -> Finished:
     try:
+        directory.sweep()
         report.tell(Started(os.getpid(), _versions()))
         spec = load_spec(directory.spec_path)
         keep_off_the_network(spec)
@@ -64,10 +71,34 @@ def _run(directory: RunDirectory, report: Reporter) -> Finished:
     except Exception as error:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
             raise Cancelled from error  # C code that is interrupted may raise an error of its own
+        if isinstance(error, OSError) and is_full(error):
+            return _full_disk(directory, report, error)
+        if isinstance(error, RuntimeError) and "CUDA error" in str(error):
+            traceback.print_exc()
+            return Finished("failed", _lost_device(directory, report, error), report.seconds)
         traceback.print_exc()
         return Finished(
             "failed", f"{type(error).__name__}: {error} (the whole of it is in {directory.log_path})"
         )
+
+
+def _full_disk(directory: RunDirectory, report: Reporter, error: OSError) -> Finished:
+    folder = Path(error.filename).parent if error.filename else directory.path
+    is_here = folder.is_relative_to(directory.path)
+    needed = still_needed(directory.parts, report.encoded) if is_here else None
+    message = full_message(directory.path if is_here else folder, error, needed)
+    # What can't be written to its end makes room for the last word.
+    directory.sweep()
+    advice = "make space" if needed else "make space; `tui-mia check` says how much an audit takes"
+    return Finished("failed", f"{message}; {advice}", report.seconds, cut_off=True)
+
+
+def _lost_device(directory: RunDirectory, report: Reporter, error: RuntimeError) -> str:
+    """What CUDA says of a device that hung or is gone is several lines, of which the first is the reason."""
+    return (
+        f"{report.device} failed: {str(error).splitlines()[0]} (the whole of it is in {directory.log_path}); "
+        f"where it does not come back: tui-mia resume {directory.run_id} --device cpu"
+    )
 
 
 def _cancel(signal_number: int, frame: FrameType | None) -> None:

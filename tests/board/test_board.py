@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gzip
 import os
 import signal
 import time
@@ -30,6 +31,7 @@ from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.identity import inputs_digest
 from tui_mia.spec import AuditSpec
 from tui_mia.store import list_runs
+from tui_mia.store.schema import OLDEST_VERSION
 
 
 def status(board: Board, run_id: str) -> RunStatus | None:
@@ -467,3 +469,15 @@ async def test_everything_can_be_cancelled_on_the_way_out(board: Board, tiny_aud
     assert not any(RunDirectory(runs_folder(board.database) / run_id).is_running() for run_id in ids)
     assert {overview.run.status for overview in list_runs(board.database)} == {"cancelled"}
     assert len(list_runs(board.database)) == 3
+
+
+async def test_a_database_of_an_earlier_version_is_brought_up_to_date_and_that_is_told(
+    make_board: Callable[[], Board], database: Path, told: Told
+) -> None:
+    packed = Path(__file__).parents[1] / "store" / "versions" / f"version-{OLDEST_VERSION}.duckdb.gz"
+    database.write_bytes(gzip.decompress(packed.read_bytes()))
+    board = make_board()
+    await board.open()
+    assert told.has(f"{database} had tables of version {OLDEST_VERSION}", "info")
+    assert board.database_problem is None
+    assert [run.status for run in board.runs()] == ["done"]

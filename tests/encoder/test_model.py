@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import json
 import math
+import os
 import pickle
 import re
 from collections.abc import Callable
@@ -278,6 +280,20 @@ def test_a_device_that_is_not_there_is_named(clip_spec: ModelSpec) -> None:
 def test_a_hub_that_cannot_be_reached_is_an_error_in_words() -> None:
     with pytest.raises(ModelError, match="hf-hub:nobody/nothing: can't be loaded"):
         load_target(ModelSpec(architecture="hf-hub:nobody/nothing", device="cpu"))
+
+
+def test_a_cache_without_space_for_the_weights_is_named_with_what_to_do(
+    clip_spec: ModelSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(open_clip, "create_model_from_pretrained", full)
+    monkeypatch.setattr(model, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(ModelError) as error:
+        load_target(clip_spec)
+    assert f"{tmp_path / 'hub'}: there is no space left: " in str(error.value)
+    assert str(error.value).endswith("make space for its files, or let HF_HOME name a folder elsewhere")
 
 
 def test_a_broken_configuration_is_an_error_in_words(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tui_mia.runs.device_lock import device_lock
 
@@ -44,3 +47,16 @@ def test_the_death_of_its_holder_frees_a_device() -> None:
 
 def pytest_fail(message: str) -> None:
     raise AssertionError(message)
+
+
+def test_where_no_lock_can_be_kept_the_run_goes_on_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    told: list[str] = []
+    with device_lock("cuda:0", "gpu-d", told.append):
+        pass
+    (message,) = told
+    assert message.startswith("can't keep cuda:0 to this run: ")
+    assert str(tmp_path / "cache" / "tui-mia" / "gpu-d.lock") in message

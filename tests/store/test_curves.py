@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve as sklearn_roc_curve
@@ -233,6 +233,7 @@ def histogram_of(
 
 @settings(max_examples=30, deadline=None)
 @given(scores=st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=40))
+@example(scores=[1.7976931348623157e308, -2.996155224770525e307])
 def test_every_score_is_in_a_bin_or_counted_as_outside(folder: Path, scores: list[float]) -> None:
     histogram = histogram_of(folder, scores, bins=7)
     finite = [score for score in scores if math.isfinite(score)]

@@ -233,6 +233,19 @@ def test_a_new_database_is_private_and_leaves_no_wal(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audits.duckdb", "run"]
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_was_left_by_who_was_killed_while_the_database_was_made_is_removed(
+    database: Path, tables: Path, tmp_path: Path, make_run: MakeRun, is_there: bool
+) -> None:
+    if is_there:
+        ingest(database, make_run("run-a"), tables)
+    left = tmp_path / f".{database.name}.new-abc"
+    left.mkdir()
+    (left / "new.duckdb").write_bytes(b"half of it")
+    ingest(database, make_run("run-b"), tables)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audits.duckdb", "run"]
+
+
 def test_a_database_keeps_the_permissions_it_was_given(
     one_run: Path, tables: Path, make_run: MakeRun
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 import time
@@ -10,6 +11,7 @@ from subprocess import Popen
 
 import pytest
 
+from tui_mia.runs.directory import runs_folder
 from tui_mia.store import (
     DatabaseLocked,
     DatabaseMissing,
@@ -24,6 +26,7 @@ from tui_mia.store import (
     list_runs,
     query,
     summarise,
+    turnstile,
 )
 
 MakeRun = Callable[..., RunRow]
@@ -94,6 +97,49 @@ def test_a_reader_waits_until_the_writer_is_done(
     holder = hold(one_run, "writer")
     monkeypatch.setattr(time, "sleep", lambda seconds: let_go(holder))
     assert len(list_runs(one_run)) == 1
+
+
+def test_a_reader_that_comes_while_a_writer_waits_lets_it_pass(
+    one_run: Path, tables: Path, make_run: MakeRun, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or readers that come one after another would keep it out for ever."""
+    runs_folder(one_run).mkdir()
+    holder, sleep = hold(one_run, "reader"), time.sleep
+
+    def leave_when_this_reader_waits(seconds: float) -> None:
+        if threading.current_thread() is threading.main_thread() and holder.poll() is None:
+            holder.communicate("\n")
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", leave_when_this_reader_waits)
+    writer = threading.Thread(target=ingest, args=(one_run, make_run("run-b"), tables))
+    writer.start()
+    while is_free(runs_folder(one_run)):
+        sleep(0)
+    assert len(list_runs(one_run)) == 2
+    writer.join()
+
+
+def is_free(folder: Path) -> bool:
+    """Whether no writer waits at the turnstile."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def test_a_writer_that_never_gets_in_does_not_keep_readers_out(
+    one_run: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_folder(one_run).mkdir()
+    hold(one_run, "reader")
+    monkeypatch.setattr(turnstile, "LONGEST_SECONDS", 0.1)
+    with turnstile.ahead_of_readers(one_run, 0):
+        assert len(list_runs(one_run)) == 1
 
 
 def test_an_ingest_beside_a_query_of_the_same_process_waits_for_it(

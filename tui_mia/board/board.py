@@ -12,7 +12,7 @@ from typing import Literal
 from tui_mia.board.board_run import BoardRun, by_age, created_at, settled_run
 from tui_mia.board.errands import Errands, Tell, in_thread
 from tui_mia.board.news import ending, problems
-from tui_mia.board.saving import Saver
+from tui_mia.board.saving import WAIT_SECONDS, Saver
 from tui_mia.board.sight import Sight, look_around, spec_text
 from tui_mia.board.tended import TendedRun
 from tui_mia.landing import forget
@@ -33,6 +33,7 @@ from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.gpu import Gpu, gpus
 from tui_mia.runs.scan import FoundRun, look
 from tui_mia.spec import AuditSpec
+from tui_mia.store import StoreError, bring_up_to_date
 
 SECONDS_BETWEEN_LOOKS = 2.0
 DELETE_WAIT_SECONDS = 5.0
@@ -96,6 +97,9 @@ class Board:
     async def open(self) -> None:
         """Take up what an earlier front end left: land, follow and queue it, and from now on look out."""
         await self.refresh_gpus()
+        with suppress(StoreError):  # what is wrong with it the look will tell
+            if told := await asyncio.to_thread(bring_up_to_date, self.database, WAIT_SECONDS):
+                self._tell(told, "info")
         await self._look()
         self._errands.begin(self._watch())
 

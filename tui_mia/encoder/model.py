@@ -7,10 +7,12 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import open_clip
 import torch
+from huggingface_hub.constants import HF_HUB_CACHE
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,6 +22,7 @@ from tui_mia.encoder.operations import Operations, count_operations
 from tui_mia.encoder.preprocess import NotBytesError, Preprocess, in_bytes
 from tui_mia.network import NetworkRefusedError, is_on_a_hub
 from tui_mia.private import as_the_user_has_it
+from tui_mia.runs.space import full_message, is_full
 from tui_mia.spec import ModelSpec, checkpoint_path
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
@@ -161,6 +164,11 @@ def _load(
             raise ModelError(
                 f"{named}: the checkpoint is not a plain file of weights and was not loaded, since it may "
                 f"carry code ({reason}); save it as .safetensors"
+            ) from error
+        if isinstance(error, OSError) and is_full(error):
+            where = full_message(Path(error.filename).parent if error.filename else Path(HF_HUB_CACHE), error)
+            raise ModelError(
+                f"{named}: {where}; make space for its files, or let HF_HOME name a folder elsewhere"
             ) from error
         if any(sign in str(error) for sign in ("state_dict", "size mismatch", "width changed")):
             raise ModelError(

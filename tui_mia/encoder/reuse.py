@@ -33,6 +33,7 @@ from tui_mia.encoder.encoding import SEED, VIEWS
 from tui_mia.encoder.parts import part_files, with_first_views
 from tui_mia.encoder.reuse_index import EarlierRun, EncodedShard, read_index, tell_encoding, tell_shard
 from tui_mia.pools import Pair, PoolError, Reject, Shard, read_shard
+from tui_mia.runs.files import put_in_place
 from tui_mia.runs.parquet import replace_with_table
 from tui_mia.spec import PoolSpec
 
@@ -293,4 +294,4 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         temporary = target.with_name(target.name + ".tmp")
         shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
+        put_in_place(temporary, target)

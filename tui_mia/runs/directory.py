@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from tui_mia.runs.events import Event, append_event, read_events, read_last_event
+from tui_mia.runs.files import replace_with_text
+from tui_mia.runs.space import naming
 from tui_mia.spec import AuditSpec, SpecError, dump_spec, read_spec
 
 RUNS_SUFFIX: Final = ".runs"
@@ -139,7 +141,8 @@ class RunDirectory:
         return read_last_event(self.events_path)
 
     def append(self, event: Event) -> None:
-        append_event(self.events_path, event)
+        with naming(self.events_path):
+            append_event(self.events_path, event)
 
     def log_tail(self, lines: int = 10) -> str:
         """The end of what the worker printed, from a log that may be long."""
@@ -179,6 +182,12 @@ class RunDirectory:
             else:
                 yield None
 
+    def sweep(self) -> None:
+        """Remove what a worker that is no more was writing; for the one that has the run now."""
+        for folder in (self.parts, self.tables):
+            for path in folder.glob("*.tmp"):
+                path.unlink()
+
     def remove(self) -> None:
         shutil.rmtree(self.path)
 
@@ -212,9 +221,3 @@ def _try_lock(file: IO[bytes], kind: int) -> bool:
         else:
             return True
     return False
-
-
-def replace_with_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -114,7 +114,8 @@ class Skipped:
 class Finished:
     """The end of a run; `seconds` maps each phase to what it took.
 
-    `cut_off` says that the worker died without a word, and others wrote this for it.
+    `cut_off` says that nothing is wrong with the run itself: its worker died without a word, and
+    others wrote this for it, or its disk was full. Whoever asks for the same goes on with it.
     """
 
     status: Status

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from typing import Literal
 
 from tui_mia.runs.directory import RunDirectory, RunDirectoryError
 from tui_mia.runs.events import Finished
+from tui_mia.runs.files import replace_with_text
 from tui_mia.runs.identity import find_unfinished, inputs_digest
-from tui_mia.spec import AuditSpec
+from tui_mia.runs.space import naming
+from tui_mia.spec import AuditSpec, dump_spec, load_spec
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,20 @@ def open_again(directory: RunDirectory) -> OpenedRun:
             f"start afresh: tui-mia run {shlex.quote(str(directory.spec_path))} --new"
         )
     return OpenedRun(directory, "resuming")
+
+
+def move(directory: RunDirectory, device: str) -> None:
+    """Let a run that is at rest go on on another device; what it has encoded it keeps.
+
+    Raises:
+        RunDirectoryError: if it goes on.
+        SpecError: if `device` is no name of one.
+    """
+    if directory.is_running():
+        raise RunDirectoryError(f"run {directory.run_id} is going on; stop it first")
+    created = directory.spec_path.stat().st_mtime_ns
+    spec = load_spec(directory.spec_path, {"model.device": device})
+    with naming(directory.spec_path):
+        replace_with_text(directory.spec_path, dump_spec(spec))
+    # By which a run is known to have been created when it was.
+    os.utime(directory.spec_path, ns=(created, created))

@@ -29,10 +29,14 @@ class Pace:
 
 
 class Reporter:
-    """Writes the events of one attempt at a run; `seconds` is what each phase took so far."""
+    """Writes the events of one attempt at a run.
+
+    `seconds` is what each phase took so far, `encoded` the share of the pairs that is encoded.
+    """
 
     def __init__(self, directory: RunDirectory) -> None:
         self.seconds: dict[str, float] = {}
+        self.encoded = 0.0
         self.device: str | None = None
         self.device_memory: Callable[[], int | None] = lambda: None
         self._directory = directory
@@ -68,6 +72,8 @@ class Reporter:
 
         Without a `pace` all of it is taken for the work of this attempt.
         """
+        if self._phase == "encode":
+            self.encoded = fraction
         pace = pace or self._pace(fraction, samples)
         self._untold = Progress(
             phase=self._phase,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import AsyncIterator
 from tui_mia.private import users_umask
 from tui_mia.runs.directory import RunDirectory, RunDirectoryError
 from tui_mia.runs.events import LONGEST_LINE, Event, Finished, Launched, decode_event, last_attempt
+from tui_mia.runs.space import free_bytes, full_message, is_full
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 1.2
@@ -25,6 +27,8 @@ GRACE_SECONDS = 1.2
 LAST_WORD_SECONDS = 0.5
 # What is read between two turns of the event loop: a few milliseconds' worth of lines.
 BYTES_A_TURN = 2**16
+# With less than this free a worker may have had no space for its last word.
+LAST_WORD_BYTES = 2**15
 
 
 class NotQueued(RunDirectoryError):  # noqa: N818
@@ -138,7 +142,7 @@ async def follow(directory: RunDirectory, worker: Worker | None = None) -> Async
         gone_at = (gone_at or loop.time()) if ended else None
         if gone_at is not None and (worker or loop.time() - gone_at >= LAST_WORD_SECONDS):
             died = _death(directory, worker.returncode if worker else None)
-            directory.append(died)
+            _write_down(directory, died)
             yield died
             return
         await asyncio.sleep(POLL_SECONDS)
@@ -148,11 +152,11 @@ async def stop_worker(directory: RunDirectory) -> None:
     """Cancel a run: ask its worker to stop, then make it; nothing is left running."""
     if not await _signalled(directory, signal.SIGTERM, GRACE_SECONDS):
         # Before the kill: whoever follows must find how it ended once the worker is gone.
-        directory.append(Finished("cancelled"))
+        _write_down(directory, Finished("cancelled"))
         await _signalled(directory, signal.SIGKILL, GRACE_SECONDS)
     # The last word, also where the worker had one more before the kill.
     if not directory.is_running() and not isinstance(directory.last_event(), Finished):
-        directory.append(Finished("cancelled"))
+        _write_down(directory, Finished("cancelled"))
 
 
 async def _signalled(directory: RunDirectory, number: signal.Signals, within_seconds: float) -> bool:
@@ -181,6 +185,15 @@ def _read(directory: RunDirectory, position: int) -> bytes:
     return b""
 
 
+def _write_down(directory: RunDirectory, end: Finished) -> None:
+    """Keep how a run ended; on a full disk it is one that was cut off, and goes on as any other."""
+    try:
+        directory.append(end)
+    except OSError as error:
+        if not is_full(error):
+            raise
+
+
 def _death(directory: RunDirectory, returncode: int | None) -> Finished:
     if returncode == -signal.SIGTERM:
         return Finished("cancelled")  # asked to stop before it could hear it
@@ -188,6 +201,10 @@ def _death(directory: RunDirectory, returncode: int | None) -> Finished:
         how = f"was killed by {signal.Signals(-returncode).name}"
     else:
         how = "ended" if returncode is None else f"ended with code {returncode}"
+    if (returncode is None or returncode >= 0) and free_bytes(directory.path) < LAST_WORD_BYTES:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return Finished("failed", f"{full_message(directory.path, full)}; make space", cut_off=True)
     tail = directory.log_tail()
-    error = f"the worker {how} without a word" + (f"; the end of its log:\n{tail}" if tail else "")
+    hint = " (as the system does where memory runs out)" if returncode == -signal.SIGKILL else ""
+    error = f"the worker {how} without a word{hint}" + (f"; the end of its log:\n{tail}" if tail else "")
     return Finished("failed", error, cut_off=True)

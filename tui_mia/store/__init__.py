@@ -17,12 +17,14 @@ from tui_mia.store.curves import (
 )
 from tui_mia.store.detail import read_sample
 from tui_mia.store.errors import (
+    DatabaseFull,
     DatabaseLocked,
     DatabaseMissing,
     DatabaseVersion,
     ExportError,
     Interrupted,
     NotADatabase,
+    OlderDatabase,
     QueryError,
     RunNotFound,
     SampleNotFound,
@@ -31,6 +33,7 @@ from tui_mia.store.errors import (
 from tui_mia.store.export import EXPORTABLE, Format, export_run, export_samples
 from tui_mia.store.ingest import delete_run, ingest
 from tui_mia.store.live import LiveRun
+from tui_mia.store.migrate import bring_up_to_date
 from tui_mia.store.pages import (
     attacks_of,
     count_samples,
@@ -75,6 +78,7 @@ __all__ = [
     "AttackFigures",
     "AttackScore",
     "CheckRow",
+    "DatabaseFull",
     "DatabaseLocked",
     "DatabaseMissing",
     "DatabaseVersion",
@@ -84,6 +88,7 @@ __all__ = [
     "Interrupted",
     "LiveRun",
     "NotADatabase",
+    "OlderDatabase",
     "QueryError",
     "QueryHandle",
     "QueryResult",
@@ -108,6 +113,7 @@ __all__ = [
     "StoredRun",
     "VerdictRow",
     "attacks_of",
+    "bring_up_to_date",
     "count_samples",
     "delete_run",
     "export_query",

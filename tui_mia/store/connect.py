@@ -6,8 +6,11 @@ database and, for an export, one named folder.
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -20,6 +23,7 @@ import duckdb
 
 from tui_mia.store.errors import DatabaseLocked, DatabaseMissing, DatabaseVersion, NotADatabase, StoreError
 from tui_mia.store.schema import check_version, create_schema, text_literal
+from tui_mia.store.turnstile import ahead_of_readers, let_writers_pass, locked
 
 WAIT_SECONDS: Final = 30.0
 TRY_AGAIN: Final = "try again"
@@ -70,10 +74,15 @@ def limit_memory(memory: str, threads: int) -> None:
     )
 
 
+def open_file(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+    """Open a file read-only, of whatever version it is; the caller closes it."""
+    return _open(path, True, _READER, wait_seconds, TRY_AGAIN)
+
+
 def open_reader(database: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
     """Open the file read-only, for one query; the caller closes it."""
     path = _existing(database)
-    connection = _open(path, True, _READER, wait_seconds, TRY_AGAIN)
+    connection = open_file(path, wait_seconds)
     try:
         check_version(connection, path)
     except duckdb.Error as error:
@@ -139,12 +148,31 @@ def create_if_missing(database: Path) -> None:
     sees half of it and two processes that make it at once end with one file.
     """
     path = _resolved(database)
-    if path.exists():
+    if path.exists() and not list(_half_made(path)):
         return
     if not path.parent.is_dir():
         raise StoreError(f"can't make {database}: there is no folder {path.parent}. Make it, or pass --db.")
+    with locked(path.parent, fcntl.LOCK_EX, WAIT_SECONDS) as is_alone:
+        if is_alone:
+            for folder in _half_made(path):
+                shutil.rmtree(folder, ignore_errors=True)
+        if not path.exists():
+            _create(database, path)
+
+
+def half_made_prefix(path: Path) -> str:
+    """How the folders are named in which a file is made that will be the database, beside it."""
+    return f".{path.name}.new-"
+
+
+def _half_made(path: Path) -> Iterator[Path]:
+    """What those have left who were killed while they made it, or are making it now."""
+    return path.parent.glob(f"{glob.escape(half_made_prefix(path))}*")
+
+
+def _create(database: Path, path: Path) -> None:
     try:
-        with tempfile.TemporaryDirectory(prefix=".tui-mia-", dir=path.parent) as private:
+        with tempfile.TemporaryDirectory(prefix=half_made_prefix(path), dir=path.parent) as private:
             new = Path(private, "new.duckdb")
             with duckdb.connect(str(new), config=_WRITER) as connection:
                 create_schema(connection)
@@ -202,6 +230,16 @@ def _open(
     path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str
 ) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + wait_seconds
+    if read_only:
+        let_writers_pass(path, wait_seconds)
+        return _waited_for(path, read_only, config, deadline, wait_seconds, when_locked)
+    with ahead_of_readers(path, wait_seconds):
+        return _waited_for(path, read_only, config, deadline, wait_seconds, when_locked)
+
+
+def _waited_for(
+    path: Path, read_only: bool, config: _Config, deadline: float, wait_seconds: float, when_locked: str
+) -> duckdb.DuckDBPyConnection:
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:

@@ -235,7 +235,9 @@ def score_histogram(
         totals[GROUPS[group]] += count
         if index is not None:
             counts[GROUPS[group]][index] = count
-    edges = np.append(low + width * np.arange(bins, dtype=np.float64), high)
+    # From both ends, for so may the sum of many widths.
+    half = (bins + 1) // 2
+    edges = np.concatenate([low + width * np.arange(half), high - width * np.arange(bins - half, -1, -1)])
     return ScoreHistogram(
         run_id=run_id, attack=attack, edges=edges, counts=counts, totals=totals, middle=_with_width(*ends)
     )

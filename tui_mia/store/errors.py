@@ -22,12 +22,24 @@ class DatabaseVersion(StoreError):
     """The file's tables are those of another version of tui-mia."""
 
 
+class OlderDatabase(DatabaseVersion):
+    """The file is of an earlier `version`, and can be brought up to this one."""
+
+    def __init__(self, message: str, version: int) -> None:
+        super().__init__(message)
+        self.version = version
+
+
 class DatabaseLocked(StoreError):
     """Somebody else held the file for longer than we wait; `pid` is theirs, where DuckDB tells it."""
 
     def __init__(self, message: str, pid: int | None = None) -> None:
         super().__init__(message)
         self.pid = pid
+
+
+class DatabaseFull(StoreError):
+    """There is no space for what was to be written; the file is as it was."""
 
 
 class RunNotFound(StoreError):

@@ -11,14 +11,18 @@ from typing import Final
 
 import duckdb
 
+from tui_mia.runs.space import full_by_words, full_message
 from tui_mia.store.connect import WAIT_SECONDS, create_if_missing, writing
-from tui_mia.store.errors import RunNotFound, StoreError
+from tui_mia.store.errors import DatabaseFull, RunNotFound, StoreError
 from tui_mia.store.rows import RunRow
 from tui_mia.store.schema import TABLES, as_utf8, rebuild_view
 
 BATCH_ROWS: Final = 16_384
 # A row group may hold a million rows; read through a buffer, it is never whole in memory.
 BUFFER_BYTES: Final = 2**18
+# About what a database of one run takes, whatever is in it, and its rows of what their files do.
+NEW_BYTES: Final = 2**22
+ROWS_SHARE: Final = 3
 
 
 def ingest(database: Path, run: RunRow, tables: Path, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -26,18 +30,30 @@ def ingest(database: Path, run: RunRow, tables: Path, wait_seconds: float = WAIT
 
     `tables` is the folder with `<table>.parquet`, none of which has to exist.
     Makes the database if it is missing. Raises `DatabaseLocked` if the file
-    stays held by somebody else, and `StoreError` if a file does not fit.
+    stays held by somebody else, `DatabaseFull` if there is no space for it, and
+    `StoreError` if a file does not fit.
     """
-    create_if_missing(database)
     run_directory = shlex.quote(run.run_directory) if run.run_directory else "RUN_DIR"
-    with writing(database, wait_seconds, f"run `tui-mia ingest {run_directory}`") as connection:
-        _delete(connection, run.run_id)
-        _insert_run(connection, run)
-        for table in TABLES:
-            file = tables / f"{table}.parquet"
-            if table != "runs" and file.exists():
+    again = f"run `tui-mia ingest {run_directory}`"
+    files = {table: tables / f"{table}.parquet" for table in TABLES if table != "runs"}
+    files = {table: file for table, file in files.items() if file.exists()}
+    try:
+        create_if_missing(database)
+        with writing(database, wait_seconds, again) as connection:
+            _delete(connection, run.run_id)
+            _insert_run(connection, run)
+            for table, file in files.items():
                 _insert_file(connection, run.run_id, table, file)
-        rebuild_view(connection)
+            rebuild_view(connection)
+    except StoreError as error:
+        full = full_by_words(str(error))
+        if full is None:
+            raise
+        needed = NEW_BYTES + ROWS_SHARE * sum(file.stat().st_size for file in files.values())
+        where = full_message(database.absolute().parent, full, needed)
+        raise DatabaseFull(
+            f"{where} for {database.name}, which is as it was. Make space, then {again}."
+        ) from error
 
 
 def delete_run(database: Path, run_id: str, wait_seconds: float = WAIT_SECONDS) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Final, Literal
 import duckdb
 
 from tui_mia import __version__
-from tui_mia.store.errors import DatabaseVersion, NotADatabase
+from tui_mia.store.errors import DatabaseVersion, NotADatabase, OlderDatabase
 
 SCHEMA_VERSION: Final = 3
+# From which on a file can be brought up to date (`migrate.py`).
+OLDEST_VERSION: Final = 1
 SAMPLE_SCORES: Final = "sample_scores"
 
 # Every table but `runs` is filled from the Parquet file of the same name in a run directory.
@@ -65,7 +68,7 @@ def create_schema(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def check_version(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
-    """Raise `NotADatabase` or `DatabaseVersion` unless the tables are those of this version."""
+    """Raise `NotADatabase`, `DatabaseVersion` or `OlderDatabase` unless the tables are of this version."""
     try:
         row = connection.execute("SELECT max(schema_version) FROM meta").fetchone()
     except (duckdb.CatalogException, duckdb.BinderException):
@@ -76,17 +79,21 @@ def check_version(connection: duckdb.DuckDBPyConnection, database: Path) -> None
             f"{database} is a DuckDB file, but not one that tui-mia made: it has no tui-mia version in a"
             " table `meta`. Choose another path with --db."
         )
-    if version != SCHEMA_VERSION:
-        remedy = (
-            "Upgrade tui-mia to read it."
-            if version > SCHEMA_VERSION
-            else "Read it with that version, or start a new file: `tui-mia ingest RUN_DIR --db NEW.duckdb`"
-            " puts a run of the old one into the new."
-        )
+    if version == SCHEMA_VERSION:
+        return
+    wrong = (
+        f"{database} has tables of version {version}; this tui-mia ({__version__}) works with version"
+        f" {SCHEMA_VERSION}."
+    )
+    if version > SCHEMA_VERSION:
+        raise DatabaseVersion(f"{wrong} Upgrade tui-mia to read it, or choose another file with --db.")
+    if version < OLDEST_VERSION:
         raise DatabaseVersion(
-            f"{database} has tables of version {version}; this tui-mia ({__version__}) works with version"
-            f" {SCHEMA_VERSION}. {remedy}"
+            f"{wrong} Read it with that version, or start a new file:"
+            " `tui-mia ingest RUN_DIR --db NEW.duckdb` puts a run of the old one into the new."
         )
+    command = f"tui-mia runs --db {shlex.quote(str(database))}"
+    raise OlderDatabase(f"{wrong} `{command}` brings it up to date, and keeps it as it was.", version)
 
 
 @dataclass(frozen=True, slots=True)

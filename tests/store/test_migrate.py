@@ -1,0 +1,162 @@
+"""Databases of earlier versions, as those versions wrote them: `versions/` has one of each.
+
+Each holds one audit of the first 100 pairs of the sample world by `csa` and `aea` with two views,
+carried out by the last commit of that version.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tui_mia.exit_codes import ExitCode
+from tui_mia.landing import land
+from tui_mia.store import (
+    DatabaseFull,
+    DatabaseVersion,
+    RunRow,
+    bring_up_to_date,
+    ingest,
+    list_runs,
+    migrate,
+    query,
+    summarise,
+)
+from tui_mia.store.schema import OLDEST_VERSION, SCHEMA_VERSION
+
+VERSIONS = Path(__file__).parent / "versions"
+OLDER = range(OLDEST_VERSION, SCHEMA_VERSION)
+
+
+def unpack(version: int, database: Path) -> bytes:
+    content = gzip.decompress((VERSIONS / f"version-{version}.duckdb.gz").read_bytes())
+    database.write_bytes(content)
+    return content
+
+
+def rows(database: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_there_is_a_database_of_every_version() -> None:
+    names = {path.name for path in VERSIONS.iterdir()}
+    assert names == {f"version-{version}.duckdb.gz" for version in range(OLDEST_VERSION, SCHEMA_VERSION + 1)}
+
+
+def test_a_database_of_this_version_is_left_as_it_is(database: Path) -> None:
+    content = unpack(SCHEMA_VERSION, database)
+    assert bring_up_to_date(database) is None
+    assert database.read_bytes() == content
+    (overview,) = list_runs(database)
+    assert overview.samples == {"candidates": 40, "nonmembers": 30, "general": 30}
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_a_database_of_an_earlier_version_is_brought_up_to_date_and_kept_as_it_was(
+    database: Path, version: int, tables: Path, make_run: Callable[..., RunRow]
+) -> None:
+    content = unpack(version, database)
+    database.chmod(0o640)
+    kept = database.with_name(f"audits.duckdb.version-{version}")
+    with pytest.raises(DatabaseVersion, match=f"tables of version {version}; .*tui-mia runs --db"):
+        list_runs(database)
+
+    told = bring_up_to_date(database)
+    assert told == (
+        f"{database} had tables of version {version} and has those of version {SCHEMA_VERSION} now; "
+        f"as it was it is {kept}"
+    )
+    assert kept.read_bytes() == content
+    assert sorted(path.name for path in database.parent.iterdir()) == [database.name, kept.name, "run"]
+    assert database.stat().st_mode & 0o777 == 0o640
+    assert bring_up_to_date(database) is None
+
+    for table, columns in [
+        ("runs", "run_id, status, created_at, architecture, spec, versions, run_directory"),
+        ("samples", "sample_id, pool, key, source, caption, member, width, height"),
+        ("similarities", "sample_id, view, cosine"),
+        ("scores", "sample_id, attack, score, p_value, q_value"),
+        ("metrics", "attack, metric, value, n"),
+    ]:
+        sql = f"SELECT {columns} FROM {table} ORDER BY ALL"
+        assert rows(database, sql) == rows(kept, sql), table
+    # Every sample has its number, in the order in which the run read them, and its scores share it.
+    numbers = rows(database, "SELECT number FROM samples ORDER BY rowid")
+    assert numbers == [(number,) for number in range(100)]
+    assert rows(database, "SELECT count(*) FROM sample_scores WHERE csa IS NOT NULL") == [(70,)]
+    (overview,) = list_runs(database)
+    assert set(summarise(database, overview.run.run_id).attacks) >= {"csa", "aea", "aea_mean"}
+
+    ingest(database, make_run("run-b"), tables)
+    assert len(list_runs(database)) == 2
+
+
+def test_what_was_kept_before_is_not_written_over(database: Path) -> None:
+    unpack(OLDEST_VERSION, database)
+    taken = database.with_name(f"audits.duckdb.version-{OLDEST_VERSION}")
+    taken.write_text("mine")
+    told = bring_up_to_date(database)
+    assert told is not None
+    assert told.endswith(f"{taken}-2")
+    assert taken.read_text() == "mine"
+
+
+def test_without_space_for_the_new_file_the_old_one_stays_as_it_is(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = unpack(OLDEST_VERSION, database)
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(migrate, "create_schema", full)
+    with pytest.raises(DatabaseFull, match=r"2\.0 MB needed to bring audits\.duckdb to version"):
+        bring_up_to_date(database)
+    assert database.read_bytes() == content
+    assert [path.name for path in database.parent.iterdir()] == [database.name]
+
+
+def test_a_command_says_that_it_brought_the_database_up_to_date(database: Path, tui_mia: Any) -> None:
+    unpack(OLDEST_VERSION, database)
+    listed = tui_mia("runs", "--db", database, "--json")
+    assert listed.returncode == ExitCode.DONE, listed.stderr
+    assert len(json.loads(listed.stdout)) == 1
+    assert listed.stderr.startswith(f"{database} had tables of version {OLDEST_VERSION} and has those of")
+
+
+def test_an_audit_for_a_newer_database_is_refused_before_it_begins(
+    database: Path, small_audit: Path, tui_mia: Any
+) -> None:
+    unpack(SCHEMA_VERSION, database)
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("UPDATE meta SET schema_version = 99")
+    refused = tui_mia("run", small_audit, "--db", database)
+    assert refused.returncode == ExitCode.FAILED
+    assert "has tables of version 99" in refused.stderr
+    assert "Upgrade tui-mia to read it, or choose another file with --db." in refused.stderr
+    assert [path.name for path in database.parent.glob("*.runs")] == []
+
+
+def test_a_query_sees_the_numbers_of_an_old_run(database: Path) -> None:
+    unpack(OLDEST_VERSION, database)
+    bring_up_to_date(database)
+    with query(database, "SELECT count(DISTINCT number) FROM similarities WHERE view = 0") as counted:
+        assert list(counted) == [(100,)]
+
+
+def test_a_run_that_ends_for_a_database_of_an_earlier_version_lands_nevertheless(
+    finished_run: Any, tmp_path: Path
+) -> None:
+    database = tmp_path / "old.duckdb"
+    unpack(OLDEST_VERSION, database)
+    land(finished_run.directory, database)
+    assert len(list_runs(database)) == 2
