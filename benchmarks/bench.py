@@ -30,6 +30,7 @@ from measures import (
     Audit,
     EncodeOnly,
     audit,
+    audits,
     cpu_seconds_a_sample,
     encode_only,
     ingest_rows_a_second,
@@ -54,10 +55,9 @@ OTHERS = 40
 # A bank of 1,024 pairs and the fold that each fit leaves out.
 SMALL_BANK = 1280
 PEERS = ("clip-retrieval", "clip-mia", "clip-mia-bench")
+LEAST_PAIRS = 32
 # Two forms of WSA, five folds, one seed.
 WSA_FITS = 10
-# An audit of so few pairs is start-up; it is taken off one of many.
-FEW = 16
 # Name of a ratio in the table: what is to be reached.
 TARGETS = {
     "end to end over encode only, no views": 0.90,
@@ -97,7 +97,7 @@ class Bench:
         return time.monotonic() - self._began
 
     def pairs(self, pairs: int) -> int:
-        return max(2 * FEW, round(pairs * self._scale))
+        return max(LEAST_PAIRS, round(pairs * self._scale))
 
     def row(
         self, name: str, measured: float, unit: str = "", target: float | None = None, at_most: bool = False
@@ -177,14 +177,14 @@ def one_attack(
     options = [*_model(weights), "--candidates", tars, "--attacks", "csa"]
     size = bench.pairs(384)
     loop = ["--tars", tars, "--weights", str(weights), "--limit", str(size)]
-    few = _audits(bench, alone, [*options, *_limit(FEW)])
     for _ in range(bench.rounds):
-        many = _audits(bench, alone, [*options, *_limit(size)])
-        end_to_end = _alone(alone["exact"], many["exact"], 0) / many["exact"].scored_seconds
+        ours = _audits(bench, alone, [*options, *_limit(size)])
+        cold, warm = ours["exact"]
+        end_to_end = _alone(alone["exact"], cold, 0) / cold.scored_seconds
         bench.note("end to end over encode only, no views", end_to_end)
         (theirs,) = program("eager_loop.py", *loop, "--attacks", "csa")
-        _note_rates(bench, "csa", alone, (few, many), theirs["samples_per_cpu_second"], 0)
-        rate = 1 / cpu_seconds_a_sample(many["exact"], few["exact"])
+        _note_rates(bench, "csa", alone, ours, theirs["samples_per_cpu_second"], 0)
+        rate = 1 / cpu_seconds_a_sample(cold, warm)
         began = bench.seconds
         for peer in program("peers.py", *loop, *peers):
             if "skipped" in peer:
@@ -205,37 +205,36 @@ def all_attacks(bench: Bench, weights: Path, tars: str, alone: dict[str, EncodeO
     options += ["--attacks", "csa,aea,wsa"]
     options += ["--set", f"attacks.aea.views={VIEWS}", "--set", "attacks.wsa.seeds=1"]
     size = bench.pairs(96)
-    few, many = (_audits(bench, alone, [*options, *_limit(pairs)]) for pairs in (FEW, size))
-    end_to_end = _alone(alone["exact"], many["exact"], VIEWS) / many["exact"].scored_seconds
+    ours = _audits(bench, alone, [*options, *_limit(size)])
+    cold, _ = ours["exact"]
+    end_to_end = _alone(alone["exact"], cold, VIEWS) / cold.scored_seconds
     bench.note(f"end to end over encode only, {VIEWS} views", end_to_end)
     loop = ["--tars", tars, "--weights", str(weights), "--limit", str(size)]
     (theirs,) = program("eager_loop.py", *loop, "--attacks", "all", "--views", str(VIEWS))
     what = f"all attacks, {VIEWS} views"
-    _note_rates(bench, what, alone, (few, many), theirs["samples_per_cpu_second"], VIEWS)
+    _note_rates(bench, what, alone, ours, theirs["samples_per_cpu_second"], VIEWS)
     bench.rows_of_notes("times")
 
 
-def _audits(bench: Bench, alone: dict[str, EncodeOnly], options: list[str]) -> dict[str, Audit]:
-    """An audit in each precision, and in `exact` alone where `fast` is the same number format."""
-    audits = {"exact": audit(bench.folder, *options)}
+def _audits(bench: Bench, alone: dict[str, EncodeOnly], options: list[str]) -> dict[str, list[Audit]]:
+    """An audit and the same again, in each precision; in `exact` alone where `fast` is the same format."""
+    found = {"exact": audits(bench.folder, 2, *options)}
     if alone["fast"].number_format != alone["exact"].number_format:
-        audits["fast"] = audit(bench.folder, *options, "--precision", "fast")
-    return audits
+        found["fast"] = audits(bench.folder, 2, *options, "--precision", "fast")
+    return found
 
 
 def _note_rates(
     bench: Bench,
     what: str,
     alone: dict[str, EncodeOnly],
-    audits: tuple[dict[str, Audit], dict[str, Audit]],
+    ours: dict[str, list[Audit]],
     theirs: float,
     views: int,
 ) -> None:
     """Samples a CPU second over those of the loop, and what no program could be above on this machine."""
-    few, many = audits
     for precision in ("exact", "fast"):
-        done = precision if precision in many else "exact"
-        rate = 1 / cpu_seconds_a_sample(many[done], few[done])
+        rate = 1 / cpu_seconds_a_sample(*ours.get(precision, ours["exact"]))
         bench.note(f"{what}, {precision}, over the eager loop", rate / theirs)
         most = 1 / alone[precision].least_cpu_seconds(1 + views, CAPTIONS_A_PAIR)
         bench.note(f"{what}, {precision}, over the eager loop: products alone", most / theirs)

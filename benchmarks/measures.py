@@ -145,29 +145,39 @@ def load(weights: Path, precision: str, device: str = "cpu") -> TargetModel:
 
 def audit(folder: Path, *options: str, device: str = "cpu") -> Audit:
     """Run an audit in a new database, to the end."""
+    (once,) = audits(folder, 1, *options, device=device)
+    return once
+
+
+def audits(folder: Path, times: int, *options: str, device: str = "cpu") -> list[Audit]:
+    """Run an audit so many times in a new database: from the second on there is nothing to encode."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        command = [sys.executable, "-m", "tui_mia", "run", "--json", "--quiet", "--device", device]
-        command += ["--db", str(Path(name, "bench.duckdb")), *options]
-        before = _cpu_seconds()
-        result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-        ended = time.time()
-        document: dict[str, Any] = json.loads(result.stdout)
-        events = RunDirectory.open(Path(document["run_directory"])).events()
-        finished = next(event for event in events if isinstance(event, Finished))
-        progress = [event for event in events if isinstance(event, Progress)]
-        return Audit(
-            samples=sum(document["samples"].values()),
-            seconds=document["seconds"],
-            landing_seconds=ended - finished.time,
-            cpu_seconds=_cpu_seconds() - before,
-            peak_bytes=max(event.memory_bytes or 0 for event in progress),
-            encode_peak_bytes=max(event.memory_bytes or 0 for event in progress if event.phase == "encode"),
-        )
+        return [_audit(Path(name), device, *options) for _ in range(times)]
 
 
-def cpu_seconds_a_sample(many: Audit, few: Audit) -> float:
-    """What one more sample costs: start-up is in both and falls out."""
-    return (many.cpu_seconds - few.cpu_seconds) / (many.samples - few.samples)
+def _audit(folder: Path, device: str, *options: str) -> Audit:
+    command = [sys.executable, "-m", "tui_mia", "run", "--json", "--quiet", "--device", device]
+    command += ["--db", str(folder / "bench.duckdb"), *options]
+    before = _cpu_seconds()
+    result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    ended = time.time()
+    document: dict[str, Any] = json.loads(result.stdout)
+    events = RunDirectory.open(Path(document["run_directory"])).events()
+    finished = next(event for event in events if isinstance(event, Finished))
+    progress = [event for event in events if isinstance(event, Progress)]
+    return Audit(
+        samples=sum(document["samples"].values()),
+        seconds=document["seconds"],
+        landing_seconds=ended - finished.time,
+        cpu_seconds=_cpu_seconds() - before,
+        peak_bytes=max(event.memory_bytes or 0 for event in progress),
+        encode_peak_bytes=max(event.memory_bytes or 0 for event in progress if event.phase == "encode"),
+    )
+
+
+def cpu_seconds_a_sample(cold: Audit, warm: Audit) -> float:
+    """What it costs to encode a sample: start-up, attacks and evidence are in both and fall out."""
+    return (cold.cpu_seconds - warm.cpu_seconds) / cold.samples
 
 
 def program(script: str, *options: str) -> list[dict[str, Any]]:
