@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tui_mia.encoder.parts import write_part
+from tui_mia.encoder.reuse_index import read_index, tell_encoding
 from tui_mia.pools import Pair, plan_shards, read_shard
-from tui_mia.runs import Finished, RunDirectory, RunDirectoryError, RunState
+from tui_mia.runs import Finished, Note, RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.identity import inputs_digest
 from tui_mia.runs.opening import move
 from tui_mia.runs.reporter import Reporter
@@ -331,3 +332,24 @@ def test_a_run_with_a_reference_that_was_cut_off_ends_with_the_same_numbers(
     report.tell(_run(resumed, report))
     assert end(resumed).status == "done", end(resumed).error
     assert scores(resumed) == scores(whole)
+
+
+@pytest.mark.parametrize("changed", ["weights", "structure", "versions"])
+def test_a_run_goes_on_with_the_models_that_it_began_with_and_no_others(audit: Audit, changed: str) -> None:
+    whole = audit(attacks={"csa": {}})
+    resumed = RunDirectory.create(whole.spec(), whole.inputs_path.read_text())
+    for path in whole.parts.glob("*candidates-*"):
+        (resumed.parts / path.name).write_bytes(path.read_bytes())
+    begun = dict(read_index(whole.parts).encoding)
+    tell_encoding(resumed.parts, begun | {changed: "another"})
+    report = Reporter(resumed)
+    report.tell(_run(resumed, report))
+    if changed == "versions":
+        notes = [event.message for event in resumed.events() if isinstance(event, Note)]
+        assert "goes on with another versions: the last digits of scores may differ" in notes
+        assert scores(resumed) == scores(whole)
+    else:
+        assert end(resumed).error == (
+            f"the models are not those that this run began with ({changed}); "
+            f"start afresh with tui-mia run --new"
+        )

@@ -38,6 +38,8 @@ from tui_mia.encoder import (
     encode_pools,
     encoding_of,
     load_target,
+    other_models,
+    other_ways,
     part_paths,
     read_index,
     read_rejects,
@@ -84,6 +86,7 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     with lock:
         with report.phase("encode"):
             earlier = [run.parts for run in directory.others()]
+            _require_the_same_models(encoding_of(spec, model, reference, 0), directory, report)
             batch_size = spec.run.batch_size or _batch_size(
                 spec, model, reference, [*earlier, directory.parts]
             )
@@ -147,6 +150,20 @@ def _load(spec: AuditSpec, report: Reporter) -> tuple[TargetModel, TargetModel |
         )
     report.tell(ReferenceLoaded(reference.number_format, beside.weights, beside.preprocess, beside.tokenizer))
     return model, reference
+
+
+def _require_the_same_models(now: Mapping[str, object], directory: RunDirectory, report: Reporter) -> None:
+    """Pools that are seen by two models would differ whether anyone was trained on them or not."""
+    begun = read_index(directory.parts).encoding
+    if others := other_models(begun, now):
+        raise AuditError(
+            f"the models are not those that this run began with ({', '.join(others)}); "
+            f"start afresh with tui-mia run --new"
+        )
+    if others := other_ways(begun, now):
+        report.tell(
+            Note(f"goes on with another {', '.join(others)}: the last digits of scores may differ", "warning")
+        )
 
 
 def _batch_size(

@@ -128,7 +128,7 @@ def _model(spec: ModelSpec, table: ModelTable) -> TargetModel:
         logit_scale=1.0,
         device=torch.device("cpu"),
         number_format="fp32",
-        fingerprint=Fingerprint("", "", ""),
+        fingerprint=Fingerprint("", "", "", ""),
     )
 
 

@@ -52,6 +52,7 @@ def on(device: SmallDevice, model: TargetModel) -> TargetModel:
     [
         lambda: torch.OutOfMemoryError("CUDA out of memory."),
         lambda: RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_told_once(

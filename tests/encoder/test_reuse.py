@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.encoder.conftest import write_tar
+from tests.encoder.conftest import IMAGE, write_tar
 from tui_mia.encoder import (
     BatchLimit,
     Reuse,
@@ -70,6 +71,7 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
         reference: TargetModel | None = None,
         precision: str = "exact",
         rows_per_shard: int = 10_000,
+        limit_of_batches: BatchLimit | None = None,
         **pool: object,
     ) -> Ran:
         folder = tmp_path / "runs" / name / "parts"
@@ -85,7 +87,9 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
         others = sorted(other for other in tmp_path.glob("runs/*/parts") if other != folder)
         reuse = Reuse(folder, others, encoding_of(spec, model, reference, 3))
         encoded.clear()
-        encode_pools(spec, shards, model, 3, folder, lambda *progress: None, reference, reuse)
+        encode_pools(
+            spec, shards, model, 3, folder, lambda *progress: None, reference, reuse, limit_of_batches
+        )
         return len(encoded), reuse.summary()
 
     return make
@@ -426,6 +430,39 @@ def test_another_model_does_not_read_a_table_ahead_and_is_told_why_nothing_is_re
     other = load_target(make_model(seed=3))
     assert run("2", source, other) == (1, "nothing is reused of what run 1 encoded: not the same weights")
     assert read == {"to encode": 2, "ahead": 0}
+
+
+@pytest.mark.parametrize("config", [{"quick_gelu": True}, {"vision_cfg": IMAGE | {"head_width": 8}}])
+def test_the_same_weights_in_a_model_that_does_something_else_with_them_are_another_model(
+    config: dict[str, Any], tars: Path, run: Callable[..., Ran], make_model: Callable[..., ModelSpec]
+) -> None:
+    run("1", tars, load_target(make_model(seed=1)))
+    assert run("2", tars, load_target(make_model(seed=1, **config))) == (
+        2,
+        "nothing is reused of what run 1 encoded: not the same structure",
+    )
+    assert run("3", tars, load_target(make_model(seed=1)))[0] == 0
+
+
+def test_what_was_encoded_in_halved_batches_is_not_for_others(tars: Path, run: Callable[..., Ran]) -> None:
+    halved = BatchLimit()
+    halved.halve(2)
+    run("1", tars, limit_of_batches=halved)
+    assert run("2", tars) == (2, None)
+
+
+def test_keys_that_are_written_again_meanwhile_are_not_those_that_were_looked_for(
+    tars: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.txt"
+    spec = PoolSpec(source=[str(tars)], keys=str(keys))
+    keys.write_text("0\n1\n")
+    (shard, *_) = plan_shards("candidates", spec)
+    asked = reuse._asked(shard, spec)
+    keys.write_text("2\n3\n")
+    assert reuse._asked(shard, spec) == asked
+    (shard, *_) = plan_shards("candidates", spec)
+    assert reuse._asked(shard, spec) != asked
 
 
 @pytest.mark.parametrize("kind", KINDS)

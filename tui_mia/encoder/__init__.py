@@ -8,7 +8,7 @@ label or figure enters this room.
 from tui_mia.encoder.batch_size import choose_batch_size
 from tui_mia.encoder.encode import BatchLimit
 from tui_mia.encoder.encoded_pool import EncodedPool, PoolAppearances
-from tui_mia.encoder.encoding import encoding_of
+from tui_mia.encoder.encoding import encoding_of, other_models, other_ways
 from tui_mia.encoder.meter import Meter
 from tui_mia.encoder.model import ModelError, TargetModel, device_identity, load_target
 from tui_mia.encoder.parts import SeenBy, part_paths, read_rejects
@@ -32,6 +32,8 @@ __all__ = [
     "encode_pools",
     "encoding_of",
     "load_target",
+    "other_models",
+    "other_ways",
     "part_paths",
     "read_index",
     "read_rejects",

@@ -52,6 +52,10 @@ class BatchLimit:
         self._tell = tell
         self._most: int | None = None
 
+    @property
+    def is_halved(self) -> bool:
+        return self._most is not None
+
     def size(self, wanted: int) -> int:
         return wanted if self._most is None else min(wanted, self._most)
 
@@ -127,12 +131,10 @@ class _Encoder:
                     self.under_way.popleft().synchronize()
 
     def seen(self) -> list[list[NDArray[np.float32]]]:
-        """Similarities, image and text embeddings of all samples, each in pieces; from a GPU in one copy."""
+        """Similarities, image and text embeddings of all samples, each in pieces."""
         columns = zip(*((each.similarities, each.image, each.text) for each in self.results), strict=True)
         with self.meter.stage("model"):
-            if self.model.device.type == "cuda":
-                return [[torch.cat(column).cpu().numpy()] for column in columns]
-            return [[piece.numpy() for piece in column] for column in columns]
+            return [[piece.cpu().numpy() for piece in column] for column in columns]
 
     def known(self, rows: pa.Table | None) -> Block | None:
         """What an earlier run saw with this model."""
@@ -257,7 +259,8 @@ def _encode(
 
 
 def _lacks_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    signs = ("can't allocate memory", "STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
 
 
 def _joined(pieces: Sequence[_Encoded]) -> _Encoded:

@@ -175,12 +175,14 @@ def seconds_of(*ways: Callable[[], object]) -> list[float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     seconds = [math.inf] * len(ways)
-    for _ in range(7):
-        for place, way in enumerate(ways):
-            start = time.thread_time()
-            way()
-            seconds[place] = min(seconds[place], time.thread_time() - start)
-    torch.set_num_threads(threads)
+    try:
+        for _ in range(7):
+            for place, way in enumerate(ways):
+                start = time.thread_time()
+                way()
+                seconds[place] = min(seconds[place], time.thread_time() - start)
+    finally:
+        torch.set_num_threads(threads)
     return seconds
 
 

@@ -1,4 +1,4 @@
-"""What a target model is, by content: its weights, its preprocess, its tokenizer."""
+"""What a target model is, by content: its weights, its structure, its preprocess, its tokenizer."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _PROBES = (
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """SHA-256, as hex, of weights, preprocess and tokenizer."""
+    """SHA-256, as hex, of weights, preprocess, tokenizer, and of what the network does with its weights."""
 
     weights: str
     preprocess: str
     tokenizer: str
+    structure: str
 
 
 def take_fingerprint(
@@ -49,7 +50,23 @@ def take_fingerprint(
         weights=weights.hexdigest(),
         preprocess=hashlib.sha256(configuration.encode()).hexdigest(),
         tokenizer=_tokenizer(tokenizer),
+        structure=_structure(network),
     )
+
+
+def _structure(network: nn.Module) -> str:
+    """Of every module its class and its settings: heads, activation and pooling leave no trace in weights."""
+    digest = hashlib.sha256()
+    for name, module in network.named_modules():
+        settings = {key: value for key, value in sorted(vars(module).items()) if _is_plain(value)}
+        digest.update(json.dumps([name, type(module).__qualname__, settings]).encode())
+    return digest.hexdigest()
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _tokenizer(tokenizer: Callable[[Sequence[str]], Tensor]) -> str:

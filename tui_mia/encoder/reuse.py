@@ -32,7 +32,7 @@ from tui_mia.encoder.encode import NOT_FINITE
 from tui_mia.encoder.encoding import SEED, VIEWS
 from tui_mia.encoder.parts import part_files, with_first_views
 from tui_mia.encoder.reuse_index import EarlierRun, EncodedShard, read_index, tell_encoding, tell_shard
-from tui_mia.pools import Pair, PoolError, Reject, Shard, read_shard
+from tui_mia.pools import Pair, PoolError, Reject, Shard, keys_digest, read_shard
 from tui_mia.runs.files import put_in_place
 from tui_mia.runs.parquet import replace_with_table
 from tui_mia.spec import PoolSpec
@@ -145,6 +145,10 @@ class Reuse:
             else:
                 return
             self._why_not = f"nothing is reused of what run {run.run_id} encoded: {why}"
+
+    def not_for_others(self) -> None:
+        """From now on parts are not as they would be in a run alone."""
+        self._pure = False
 
     def remember(self, encoded: EncodedShard) -> None:
         """Tell later runs of a shard that is encoded."""
@@ -272,7 +276,8 @@ class ShardReuse:
 
 def _asked(shard: Shard, spec: PoolSpec) -> str:
     """Which shard it is and how it is read, as SHA-256."""
-    keys = file_digest(Path(spec.keys)) if spec.keys else None
+    # Of the keys that are looked for: the file may have been written again since.
+    keys = keys_digest(shard.pool, spec.keys) if spec.keys else None
     columns = [spec.image, spec.caption, spec.member if isinstance(spec.member, str) else None]
     reading = [str(shard.path), shard.start, shard.stop, shard.member, columns, keys]
     return hashlib.sha256(json.dumps(reading).encode()).hexdigest()

@@ -109,6 +109,8 @@ def encode_pools(
                 if known:
                     known.take()
                 parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode, known)
+            if reuse and limit.is_halved:
+                reuse.not_for_others()
             if known:
                 known.finish(work.samples + work.rejects - read, parts)
             work.extent_done = done_before + shard.extent

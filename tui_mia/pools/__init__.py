@@ -9,7 +9,7 @@ from tui_mia.pools.disjoint import Overlap, keep_apart
 from tui_mia.pools.found import PoolError
 from tui_mia.pools.pair import Pair, PoolName, Reject, Shard, image_digest, pair_id, sample_id
 from tui_mia.pools.plan import plan_shards
-from tui_mia.pools.read import read_shard
+from tui_mia.pools.read import keys_digest, read_shard
 
 __all__ = [
     "Overlap",
@@ -20,6 +20,7 @@ __all__ = [
     "Shard",
     "image_digest",
     "keep_apart",
+    "keys_digest",
     "pair_id",
     "plan_shards",
     "read_shard",

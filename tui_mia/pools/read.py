@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -73,6 +75,12 @@ def judge(found: Found, source: str, shard_member: bool | None) -> Pair | Reject
         )
     except UnusableError as problem:
         return Reject(found.key, source, storable(str(problem)), found.position)
+
+
+def keys_digest(pool: str, path: str) -> str:
+    """SHA-256 of the keys in a key file as they were loaded."""
+    keys = json.dumps(sorted(load_keys(pool, path)))
+    return hashlib.sha256(keys.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @lru_cache(maxsize=8)
