@@ -47,8 +47,10 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
     except OlderDatabase:
         bring_up_to_date(database, wait_seconds)
         ingest(database, row, directory.tables, wait_seconds)
-    with naming(directory.landed_path):
-        replace_with_text(directory.landed_path, str(row.finished_at))
+    # The mark is for its own database: what is in another is still to be put into that.
+    if os.path.realpath(database) == os.path.realpath(directory.database):
+        with naming(directory.landed_path):
+            replace_with_text(directory.landed_path, str(row.finished_at))
     return database
 
 
