@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from tui_mia import landing
 from tui_mia.cli import _exit_code, app
 from tui_mia.exit_codes import ExitCode
 from tui_mia.runs import Note, RunDirectory, RunDirectoryError
@@ -348,6 +350,30 @@ def test_a_run_that_is_going_on_is_not_deleted(
     assert code == ExitCode.FAILED
     assert "is going on; stop it first" in err
     assert directory.spec_path.exists()
+
+
+def test_a_run_that_goes_on_while_the_user_is_asked_is_not_deleted(
+    database: Path, finished_run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    directory = RunDirectory(runs_folder(database) / finished_run.run_id)
+    with ExitStack() as worker:
+        monkeypatch.setattr("typer.confirm", lambda *_, **__: worker.enter_context(directory.claim()))
+        code, _, err = main(["delete", "latest", "--db", str(database)], monkeypatch, capsys)
+    assert code == ExitCode.FAILED
+    assert "is going on; stop it first" in err
+    assert any(directory.tables.iterdir())
+    assert len(list_runs(database)) == 1
+
+
+def test_a_run_that_goes_on_while_its_rows_are_deleted_keeps_its_directory(
+    database: Path, finished_run: Any, monkeypatch: Any
+) -> None:
+    directory = RunDirectory(runs_folder(database) / finished_run.run_id)
+    with ExitStack() as worker:
+        monkeypatch.setattr(landing, "delete_run", lambda *_: worker.enter_context(directory.claim()))
+        with pytest.raises(RunDirectoryError, match="is going on; stop it first"):
+            landing.forget(database, directory)
+    assert any(directory.tables.iterdir())
 
 
 @pytest.mark.parametrize("reference", ["nonsense", "2"])

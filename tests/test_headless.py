@@ -169,6 +169,24 @@ def test_a_run_that_finished_on_its_own_lands_with_the_next_command(left_behind:
     assert land_left_behind(database) == []
 
 
+def test_a_run_that_was_put_into_another_database_is_still_to_land_in_its_own(
+    left_behind: RunDirectory, tmp_path: Path, tui_mia: Any
+) -> None:
+    other = tmp_path / "other.duckdb"
+    completed = tui_mia("ingest", left_behind.path, "--db", other)
+    assert completed.returncode == ExitCode.DONE, completed.stderr
+    assert len(list_runs(other)) == 1
+    assert len(land_left_behind(left_behind.database)) == 1
+    assert len(list_runs(left_behind.database)) == 1
+
+
+def test_a_run_is_marked_also_by_a_link_to_its_database(left_behind: RunDirectory, tmp_path: Path) -> None:
+    link = tmp_path / "link.duckdb"
+    link.symlink_to(left_behind.database)
+    land(left_behind, link)
+    assert left_behind.landed_path.exists()
+
+
 def test_a_run_lands_after_its_inputs_are_gone(left_behind: RunDirectory) -> None:
     text = left_behind.spec_path.read_text()
     left_behind.spec_path.write_text(text.replace("candidates.tar", "gone.tar"))

@@ -47,8 +47,10 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
     except OlderDatabase:
         bring_up_to_date(database, wait_seconds)
         ingest(database, row, directory.tables, wait_seconds)
-    with naming(directory.landed_path):
-        replace_with_text(directory.landed_path, str(row.finished_at))
+    # The mark is for its own database: what is in another is still to be put into that.
+    if os.path.realpath(database) == os.path.realpath(directory.database):
+        with naming(directory.landed_path):
+            replace_with_text(directory.landed_path, str(row.finished_at))
     return database
 
 
@@ -116,12 +118,22 @@ def forget(database: Path, directory: RunDirectory, wait_seconds: float = WAIT_S
     """Delete a run: its rows in the database and its run directory.
 
     Raises:
+        RunDirectoryError: if it goes on; where its worker came in this moment, its
+            rows are gone until it ends.
         StoreError: where the database can't be written; nothing is deleted then.
     """
+    goes_on = RunDirectoryError(f"run {directory.run_id} is going on; stop it first")
+    if directory.is_running():
+        raise goes_on
     # A run that was cut off has a directory only; one whose directory is lost, only rows.
     with contextlib.suppress(DatabaseMissing, RunNotFound):
         delete_run(database, directory.run_id, wait_seconds)
-    if directory.path.is_dir():
+    if not directory.path.is_dir():
+        return
+    # Not while the database is waited for: to others the run seems to have a worker meanwhile.
+    with directory.claim() as claimed:
+        if claimed is None:
+            raise goes_on
         directory.remove()
 
 

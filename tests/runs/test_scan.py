@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tui_mia.runs import Finished, Launched, RunDirectory
+from tui_mia.runs import Finished, Launched, RunDirectory, RunDirectoryError, find_unfinished
 from tui_mia.runs.directory import runs_folder
+from tui_mia.runs.opening import open_again
 from tui_mia.runs.scan import look, scan
 from tui_mia.spec import AuditSpec, load_spec
 
@@ -85,6 +88,38 @@ def test_a_run_that_is_gone_is_not_found(directory: RunDirectory, spec: AuditSpe
     before = scan(directory.path.parent)
     directory.remove()
     assert scan(runs_folder(Path(spec.output.database)), before) == {}
+
+
+@pytest.mark.parametrize("removed", range(8))
+def test_a_run_whose_removal_is_cut_off_is_found_as_unfinished_and_can_be_removed_again(
+    spec: AuditSpec, directory: RunDirectory, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    directory.append(finished := Finished("done"))
+    directory.landed_path.write_text(str(finished.ended_at))
+    for path in (directory.pid_path, directory.queued_path, directory.parts / "a", directory.tables / "b"):
+        path.touch()
+    files, unlink = [path for path in directory.path.rglob("*") if path.is_file()], os.unlink
+    assert len(files) == 8
+
+    def killed(*arguments: Any, **options: Any) -> None:
+        if sum(path.exists() for path in files) == len(files) - removed:
+            raise KeyboardInterrupt
+        unlink(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            directory.remove()
+    assert sum(path.exists() for path in files) == len(files) - removed
+    left = scan(directory.path.parent)[directory.run_id]
+    assert not left.is_left_behind
+    assert (left.queued_at is None) == (removed > 0)
+    assert (left.finished is None) == (removed > 2)
+    assert find_unfinished(spec, "") is None
+    with pytest.raises(RunDirectoryError, match="is done" if removed < 3 else "delete it again: tui-mia del"):
+        open_again(directory)
+    directory.remove()
+    assert not directory.path.exists()
 
 
 def test_a_run_that_cannot_be_looked_at_is_told_and_hides_no_other(

@@ -7,9 +7,12 @@ carried out by the last commit of that version.
 from __future__ import annotations
 
 import errno
+import fcntl
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,14 @@ import duckdb
 import pytest
 
 from tui_mia.exit_codes import ExitCode
-from tui_mia.landing import land
+from tui_mia.landing import land, land_left_behind
 from tui_mia.store import (
     DatabaseFull,
+    DatabaseLocked,
     DatabaseVersion,
+    OlderDatabase,
     RunRow,
+    StoreError,
     bring_up_to_date,
     ingest,
     list_runs,
@@ -31,9 +37,17 @@ from tui_mia.store import (
     summarise,
 )
 from tui_mia.store.schema import OLDEST_VERSION, SCHEMA_VERSION
+from tui_mia.store.turnstile import locked
 
 VERSIONS = Path(__file__).parent / "versions"
 OLDER = range(OLDEST_VERSION, SCHEMA_VERSION)
+
+COMMIT_AND_BE_KILLED = """
+import duckdb, os, signal, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("INSERT INTO runs (run_id, status, created_at) VALUES ('in-the-journal', 'done', now())")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def unpack(version: int, database: Path) -> bytes:
@@ -108,6 +122,91 @@ def test_what_was_kept_before_is_not_written_over(database: Path) -> None:
     assert told is not None
     assert told.endswith(f"{taken}-2")
     assert taken.read_text() == "mine"
+
+
+def test_what_somebody_else_keeps_in_the_same_moment_is_not_written_over(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = unpack(OLDEST_VERSION, database)
+    kept = database.with_name(f"audits.duckdb.version-{OLDEST_VERSION}")
+    kept.write_text("theirs")
+    monkeypatch.setattr(migrate, "_name_to_keep", lambda path, version: kept)
+    with pytest.raises(StoreError, match="can't be given the tables of this version"):
+        bring_up_to_date(database)
+    assert kept.read_text() == "theirs"
+    assert database.read_bytes() == content
+
+
+def test_a_database_that_another_brings_up_to_date_is_left_to_it(database: Path) -> None:
+    content = unpack(OLDEST_VERSION, database)
+    with locked(database.parent, fcntl.LOCK_EX, 0) as is_alone:
+        assert is_alone
+        with pytest.raises(DatabaseLocked, match="is being brought up to date by another tui-mia; try again"):
+            bring_up_to_date(database, wait_seconds=0.1)
+        assert land_left_behind(database) == []
+        with pytest.raises(OlderDatabase):
+            list_runs(database)
+    assert [path.name for path in database.parent.iterdir()] == [database.name]
+    assert database.read_bytes() == content
+    assert bring_up_to_date(database) is not None
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_what_was_committed_by_who_was_killed_is_brought_up_to_date_too(database: Path, version: int) -> None:
+    unpack(version, database)
+    subprocess.run([sys.executable, "-c", COMMIT_AND_BE_KILLED, str(database)], check=False)
+    assert database.with_name("audits.duckdb.wal").exists()
+    assert bring_up_to_date(database) is not None
+    kept = database.with_name(f"audits.duckdb.version-{version}")
+    assert sorted(path.name for path in database.parent.iterdir()) == [database.name, kept.name]
+    for file in (database, kept):
+        assert rows(file, "SELECT count(*) FROM runs") == [(2,)]
+        assert rows(file, "SELECT status FROM runs WHERE run_id = 'in-the-journal'") == [("done",)]
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("CHECKPOINT")
+
+
+def test_changes_that_stay_beside_the_old_file_keep_it_in_its_place(database: Path) -> None:
+    content = unpack(OLDEST_VERSION, database)
+    stays = database.with_name("audits.duckdb.wal.recovery")
+    stays.mkdir()
+    with pytest.raises(StoreError, match=r"wal\.recovery has changes to audits\.duckdb that were not"):
+        bring_up_to_date(database)
+    assert database.read_bytes() == content
+    assert sorted(path.name for path in database.parent.iterdir()) == [database.name, stays.name]
+
+
+@pytest.mark.parametrize("decoy", [True, False], ids=["beside a table of that name", "alone"])
+def test_a_view_in_the_place_of_a_table_reads_no_file_of_the_user(database: Path, decoy: bool) -> None:
+    unpack(2, database)
+    secret = database.with_name("secret.txt")
+    secret.write_text("the user's secret")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("DROP TABLE rejects")
+        connection.execute(
+            f"CREATE VIEW rejects AS SELECT 'r' AS run_id, content AS reason FROM read_text('{secret}')"
+        )
+        if decoy:
+            connection.execute("CREATE SCHEMA x; CREATE TABLE x.rejects (run_id VARCHAR, reason VARCHAR)")
+    assert bring_up_to_date(database) is not None
+    assert rows(database, "SELECT * FROM rejects") == []
+    assert len(list_runs(database)) == 1
+
+
+def test_while_rows_are_copied_no_other_file_can_be_read(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = unpack(OLDEST_VERSION, database)
+    secret = database.with_name("secret.txt")
+    secret.write_text("the user's secret")
+
+    def copy(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+        connection.execute(f"SELECT * FROM read_text('{secret}')")
+
+    monkeypatch.setattr(migrate, "_copy", copy)
+    with pytest.raises(StoreError, match="disabled"):
+        bring_up_to_date(database)
+    assert database.read_bytes() == content
 
 
 def test_without_space_for_the_new_file_the_old_one_stays_as_it_is(

@@ -189,6 +189,22 @@ class RunDirectory:
                 path.unlink()
 
     def remove(self) -> None:
+        """Delete the directory; where that is cut off, what is left is a run that has not finished.
+
+        So it is seen, puts no rows into the database, and can be deleted again, though
+        not gone on with: nobody takes up a run without its `inputs`.
+        """
+        for path in (self.queued_path, self.inputs_path, self.events_path):
+            path.unlink(missing_ok=True)
+        # A directory with a spec is a run, and one with a locked `pid` is nobody else's.
+        last = (self.pid_path, self.spec_path)
+        for path in set(self.path.iterdir()) - set(last):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for path in last:
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.path)
 
 

@@ -40,8 +40,8 @@ def open_again(directory: RunDirectory) -> OpenedRun:
     """A run that was cut off, to go on with.
 
     Raises:
-        RunDirectoryError: if it is done, or its input files are not what they
-            were: half a run on one state of them and half on another would be
+        RunDirectoryError: if it is done or half deleted, or its input files are not what
+            they were: half a run on one state of them and half on another would be
             no audit.
     """
     if directory.is_running():
@@ -49,6 +49,11 @@ def open_again(directory: RunDirectory) -> OpenedRun:
     last = directory.last_event()
     if isinstance(last, Finished) and last.status == "done":
         raise RunDirectoryError(f"run {directory.run_id} is done; see it: tui-mia show {directory.run_id}")
+    if not directory.inputs_path.exists():
+        raise RunDirectoryError(
+            f"run {directory.run_id} was being deleted and lacks files; delete it again: "
+            f"tui-mia delete {directory.run_id}"
+        )
     if directory.inputs_path.read_text() != inputs_digest(directory.spec()):
         raise RunDirectoryError(
             f"{directory.path}: its input files have changed since; "

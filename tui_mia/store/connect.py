@@ -54,6 +54,9 @@ _WRITER: Final[_Config] = {
     "auto_checkpoint_skip_wal_threshold": "0",
 }
 
+# What DuckDB keeps beside a file until its changes are in it, the last two while it takes them in.
+_JOURNAL_SUFFIXES: Final = (".wal", ".wal.checkpoint", ".wal.recovery")
+
 # What an app that stays open for hours may take; a command that ends has no limits.
 _limits: _Config = {}
 
@@ -104,6 +107,28 @@ def reading(database: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConn
         raise StoreError(f"{database}: {error}") from error
     finally:
         connection.close()
+
+
+def take_in_journal(path: Path, wait_seconds: float) -> None:
+    """Put what somebody who was killed had committed, and left beside the file, into the file.
+
+    Raises:
+        StoreError: if it stays beside it; no other file may take the place of this one then.
+    """
+    beside = [path.with_name(path.name + suffix) for suffix in _JOURNAL_SUFFIXES]
+    if not any(journal.exists() for journal in beside):
+        return
+    try:
+        with _open(path, False, _READER, wait_seconds, TRY_AGAIN) as connection:
+            connection.execute("CHECKPOINT")
+    except duckdb.Error as error:
+        raise StoreError(f"{path}: what was last written to it can't be taken in: {error}") from error
+    for journal in beside:
+        if journal.exists():
+            raise StoreError(
+                f"{journal} has changes to {path.name} that were not taken in. Open {path.name} with the "
+                "program that wrote it last and close it there, then try again."
+            )
 
 
 @contextmanager

@@ -13,8 +13,14 @@ import duckdb
 
 from tui_mia.runs.files import put_in_place
 from tui_mia.runs.space import full_by_words, full_message
-from tui_mia.store.connect import NO_EXTENSIONS, WAIT_SECONDS, half_made_prefix, open_file
-from tui_mia.store.errors import DatabaseFull, OlderDatabase, StoreError
+from tui_mia.store.connect import (
+    NO_EXTENSIONS,
+    WAIT_SECONDS,
+    half_made_prefix,
+    open_file,
+    take_in_journal,
+)
+from tui_mia.store.errors import DatabaseFull, DatabaseLocked, OlderDatabase, StoreError
 from tui_mia.store.schema import (
     SCHEMA_VERSION,
     TABLES,
@@ -47,11 +53,14 @@ def bring_up_to_date(database: Path, wait_seconds: float = WAIT_SECONDS) -> str 
     path = database.resolve()
     if not path.exists() or _version_to_leave(path, wait_seconds) is None:
         return None
-    with locked(path.parent, fcntl.LOCK_EX, wait_seconds):
+    with locked(path.parent, fcntl.LOCK_EX, wait_seconds) as is_alone:
+        if not is_alone:
+            raise DatabaseLocked(f"{path} is being brought up to date by another tui-mia; try again.")
         # Somebody else may have done it meanwhile.
         version = _version_to_leave(path, wait_seconds)
         if version is None:
             return None
+        take_in_journal(path, wait_seconds)
         kept = _name_to_keep(path, version)
         try:
             _replace_with_new(path, kept)
@@ -84,7 +93,7 @@ def _version_to_leave(path: Path, wait_seconds: float) -> int | None:
 
 def _name_to_keep(path: Path, version: int) -> Path:
     kept, number = path.with_name(f"{path.name}.version-{version}"), 2
-    while kept.exists():
+    while os.path.lexists(kept):
         kept, number = path.with_name(f"{path.name}.version-{version}-{number}"), number + 1
     return kept
 
@@ -95,6 +104,9 @@ def _replace_with_new(path: Path, kept: Path) -> None:
         with duckdb.connect(str(new), config=NO_EXTENSIONS) as connection:
             create_schema(connection)
             connection.execute(f"ATTACH {text_literal(str(path))} AS old (READ_ONLY)")
+            # Whoever made the old file must not have it read others.
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
             connection.execute("BEGIN")
             for table in TABLES:
                 _copy(connection, table)
@@ -104,21 +116,27 @@ def _replace_with_new(path: Path, kept: Path) -> None:
         new.chmod(path.stat().st_mode & 0o777)
         try:
             os.link(path, kept)
+        except FileExistsError:  # somebody else's, made in this moment
+            raise
         except OSError:  # a file system without hard links
             shutil.copy2(path, kept)
         put_in_place(new, path)
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """The rows of a table of the old file, in the columns that it has of the new one's."""
+    """The rows of a table of the old file, in the columns that it has of the new one's.
+
+    A view of that name has none: it is a query of whoever made the file.
+    """
     found = connection.execute(
-        "SELECT column_name FROM duckdb_columns() JOIN duckdb_tables() USING (database_name, table_name)"
-        " WHERE database_name = 'old' AND table_name = ?",
+        "SELECT column_name FROM duckdb_columns()"
+        " JOIN duckdb_tables() USING (database_name, schema_name, table_name)"
+        " WHERE database_name = 'old' AND schema_name = 'main' AND table_name = ?",
         [table],
     ).fetchall()
     if not found:
         return
-    old, names = f"old.{table}", {name for (name,) in found}
+    old, names = f"old.main.{table}", {name for (name,) in found}
     rows = f"SELECT * FROM {old}"
     if table in _NUMBERED and "number" not in names:
         rows, names = _NUMBERED[table].format(old=old), names | {"number"}
