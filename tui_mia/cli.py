@@ -214,11 +214,23 @@ def check(
 
 
 @app.command()
-def doctor(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
+def doctor(
+    db: Database = DEFAULT_DATABASE,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            "--bundle", metavar="RUN", help="Measure nothing; write an archive on a run, for a bug report."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Measure this machine, and say what is chosen on it: number formats, batches, threads."""
     from tui_mia.display import print_machine
     from tui_mia.doctor import examine
 
+    if bundle is not None:
+        _bundle(bundle, db, json=json)
+        return
     found = examine(db)
     if json:
         _print_json(found.document())
@@ -530,6 +542,23 @@ def _display(*, json: bool, plain: bool, quiet: bool) -> Display:
     from tui_mia.display import choose_display
 
     return choose_display("quiet" if json or quiet else "plain" if plain else "auto")
+
+
+def _bundle(run: str, db: Path, *, json: bool) -> None:
+    """Write what a bug report needs to know of a run, and say what is in it and what is not."""
+    from tui_mia.bundle import LOOK_THROUGH, run_to_bundle, write_bundle
+
+    written = write_bundle(run_to_bundle(db, run), db, Path.cwd())
+    if json:
+        _print_json(written.document())
+        return
+    _say(f"wrote {written.path.name}")
+    for name, what in written.files.items():
+        _say(f"  {name:<14}{what}")
+    _say("left out:")
+    for what in written.left_out:
+        _say(f"  {what}")
+    _say(LOOK_THROUGH)
 
 
 def _directory(run: str, db: Path) -> RunDirectory:
