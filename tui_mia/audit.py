@@ -91,7 +91,9 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
             limit = BatchLimit(lambda message: report.tell(Note(message, "warning")))
             meter = Meter([each for each in (model, reference) if each])
             parts, tell = directory.parts, report.progress
-            encode_pools(spec, shards, model, batch_size, parts, tell, reference, reuse, limit, meter)
+            encode_pools(
+                spec, shards, model, batch_size, parts, tell, reference, reuse, limit, meter, report.shard
+            )
             if told := reuse.summary():
                 report.tell(Note(told))
         with report.phase("repeat"):

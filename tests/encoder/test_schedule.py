@@ -13,6 +13,7 @@ import pytest
 from tests.encoder.conftest import write_tar
 from tui_mia.encoder import EncodedPool, TargetModel, encode_pools, part_paths, read_rejects
 from tui_mia.pools import plan_shards
+from tui_mia.runs import ShardEncoded
 from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec
 
@@ -40,7 +41,13 @@ def paces() -> list[Pace]:
 
 
 @pytest.fixture
-def encode(clip: TargetModel, paces: list[Pace]) -> Callable[..., Told]:
+def shards_told() -> list[ShardEncoded]:
+    """What `encode` was told of shards, in order."""
+    return []
+
+
+@pytest.fixture
+def encode(clip: TargetModel, paces: list[Pace], shards_told: list[ShardEncoded]) -> Callable[..., Told]:
     """Encodes the pools of a spec into a folder and returns the progress that was told."""
 
     def run(
@@ -60,7 +67,7 @@ def encode(clip: TargetModel, paces: list[Pace]) -> Callable[..., Told]:
             told.append((fraction, samples, rejects, pool))
             paces.append(pace)
 
-        encode_pools(spec, shards, clip, batch_size, folder, tell, reference)
+        encode_pools(spec, shards, clip, batch_size, folder, tell, reference, on_shard=shards_told.append)
         return told
 
     return run
@@ -78,6 +85,21 @@ def test_every_shard_leaves_its_samples_and_its_rejects(
     assert len(EncodedPool(part_paths(tmp_path / "parts", "candidates"))) == 24
     assert read_rejects(tmp_path / "parts", "candidates").num_rows == 8
     assert told[-1] == (1.0, 24, 8, "candidates")
+
+
+def test_each_shard_is_told_with_its_time_and_what_was_there_before(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told], shards_told: list[ShardEncoded]
+) -> None:
+    pools = {"candidates": {"source": [str(tars)], "limit": 19}}
+    encode(tmp_path / "parts", pools)
+    for path in (tmp_path / "parts").glob("*candidates-000001-*"):
+        path.unlink()
+    encode(tmp_path / "parts", pools)
+    assert [(each.shard, each.source, each.samples, each.rejects, each.reused) for each in shards_told] == [
+        (0, "0.tar", 6, 2, 0), (1, "1.tar", 6, 2, 0), (2, "2.tar", 2, 1, 0),
+        (0, "0.tar", 6, 2, 8), (1, "1.tar", 6, 2, 0), (2, "2.tar", 2, 1, 3),
+    ]  # fmt: skip
+    assert all(each.seconds > 0 for each in shards_told[:3])
 
 
 @pytest.mark.parametrize("limit", [None, 11, 19])

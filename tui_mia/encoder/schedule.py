@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +17,7 @@ from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.parts import finished_parts, part_files, samples_schema, write_part
 from tui_mia.encoder.reuse import Reuse, ShardReuse
 from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
+from tui_mia.runs.events import ShardEncoded
 from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec, PoolSpec
 
@@ -25,13 +27,17 @@ BYTES_AN_ENTRY = 20_000
 PART_ENTRIES = 16_384
 
 OnProgress: TypeAlias = Callable[[float, int, int, str, Pace], None]
+OnShard: TypeAlias = Callable[[ShardEncoded], None]
 OnBatch: TypeAlias = Callable[[int, int, int], None]
 Tables: TypeAlias = tuple[pa.Table, pa.Table]
 
 
 @dataclass
 class _PoolWork:
-    """How much of a pool is done; extents are in bytes for tars and in rows for anything else."""
+    """How much of a pool is done; extents are in bytes for tars and in rows for anything else.
+
+    `encoded` is how many of its entries this attempt has encoded itself.
+    """
 
     pool: PoolName
     in_bytes: bool
@@ -40,6 +46,7 @@ class _PoolWork:
     extent_done: int = 0
     samples: int = 0
     rejects: int = 0
+    encoded: int = 0
 
     @property
     def left(self) -> int | None:
@@ -69,12 +76,14 @@ def encode_pools(
     reuse: Reuse | None = None,
     limit: BatchLimit | None = None,
     meter: Meter | None = None,
+    on_shard: OnShard = lambda event: None,
 ) -> None:
     """Encode all entries that are in no part in `folder` yet; parts that are there are kept as they are.
 
     But for those of an earlier version, which lack a column: they are encoded
     again. What `reuse` has of earlier runs is not. `on_progress` hears the fraction
-    of all work, samples and rejects so far, the pool, and what `meter` says of the pace.
+    of all work, samples and rejects so far, the pool, and what `meter` says of the pace;
+    `on_shard` of each shard that has entries, once its parts are there.
     """
     pool_specs = spec.pool_specs()
     works = {pool: _pool_work(pool, shards[pool], pool_specs[pool].limit) for pool in shards}
@@ -91,6 +100,7 @@ def encode_pools(
             ) -> None:
                 work.samples += samples
                 work.rejects += rejects
+                work.encoded += samples + rejects
                 work.extent_done = before + position
                 _tell(on_progress, works, work.pool, meter)
 
@@ -102,6 +112,7 @@ def encode_pools(
                 )
 
             left, read = work.left, work.samples + work.rejects
+            work_before, began = replace(work), time.perf_counter()
             # What an earlier attempt left of a shard may be of other content.
             begun = any(path.exists() for path in part_files(folder, pool, shard.index, 0))
             with meter.shard():
@@ -112,7 +123,23 @@ def encode_pools(
             if known:
                 known.finish(work.samples + work.rejects - read, parts)
             work.extent_done = done_before + shard.extent
+            if work.samples + work.rejects > read:
+                on_shard(_told(shard, work_before, work, time.perf_counter() - began))
         _tell(on_progress, works, pool, meter)
+
+
+def _told(shard: Shard, before: _PoolWork, after: _PoolWork, seconds: float) -> ShardEncoded:
+    """A shard as the work of its pool tells it, from before the shard to after it."""
+    samples, rejects = after.samples - before.samples, after.rejects - before.rejects
+    return ShardEncoded(
+        pool=shard.pool,
+        shard=shard.index,
+        source=shard.path.name,
+        seconds=round(seconds, 3),
+        samples=samples,
+        rejects=rejects,
+        reused=samples + rejects - (after.encoded - before.encoded),
+    )
 
 
 def _encode_rest(
