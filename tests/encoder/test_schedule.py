@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -176,6 +178,23 @@ def test_progress_never_goes_back_and_ends_at_one(
     assert list(dict.fromkeys(pool for *_, pool in told)) == ["candidates", "nonmembers", "general"]
 
 
+@pytest.mark.parametrize("size", [16, 128])
+def test_a_pool_counts_for_its_entries_before_one_of_them_is_read(
+    size: int, tmp_path: Path, encode: Callable[..., Told], image_bytes: Callable[..., bytes]
+) -> None:
+    """Whatever their size: that of other pools says nothing of it."""
+    pools: dict[str, dict[str, object]] = {}
+    for name, entries, pixels in (("candidates", 20, 48), ("nonmembers", 60, size)):
+        path = tmp_path / f"{name}.tar"
+        images = {number: image_bytes(number, (pixels, pixels), "RGB", "BMP") for number in range(entries)}
+        write_tar(path, images)
+        pools[name] = {"source": [str(path)]}
+    told = encode(tmp_path / "parts", pools)
+    *_, (fraction, samples, _, _) = (each for each in told if each[3] == "candidates")
+    assert samples == 20
+    assert fraction == pytest.approx(20 / 80, rel=0.1)
+
+
 def test_what_was_encoded_before_has_no_part_in_the_pace(
     tars: Path, tmp_path: Path, encode: Callable[..., Told], paces: list[Pace]
 ) -> None:
@@ -276,3 +295,20 @@ def test_parts_of_a_version_before_these_columns_are_encoded_again(
 
 def test_a_pool_without_samples_is_empty(tmp_path: Path) -> None:
     assert len(EncodedPool([])) == 0
+
+
+def test_many_shards_leave_no_thread_no_open_file_and_no_temporary_file(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told]
+) -> None:
+    pools: dict[str, dict[str, object]] = {"candidates": {"source": [str(tars)]}}
+    encode(tmp_path / "first", pools)
+    process = psutil.Process()
+    open_files = process.num_fds()
+    for number in range(8):
+        encode(tmp_path / str(number), pools)
+    assert process.num_fds() <= open_files
+    for thread in threading.enumerate():
+        if thread.name.startswith("decode"):
+            thread.join(10)
+            assert not thread.is_alive()
+    assert not list(tmp_path.rglob("*.tmp"))

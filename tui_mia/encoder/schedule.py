@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
@@ -17,12 +18,16 @@ from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.parts import finished_parts, part_files, samples_schema, write_part
 from tui_mia.encoder.reuse import Reuse, ShardReuse
 from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
+from tui_mia.pools.found import UnusableError
+from tui_mia.pools.read import find_samples
 from tui_mia.runs.events import ShardEncoded
 from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec, PoolSpec
 
-# What an entry of a tar takes up, until one has been read.
+# What an entry of a tar takes up where not even the first can be read.
 BYTES_AN_ENTRY = 20_000
+# How many entries tell how large those are that have not been read yet.
+ENTRIES_LOOKED_AT = 64
 # A tar of any size is encoded in parts that fit in memory; a shard of a table or folder is smaller than one.
 PART_ENTRIES = 16_384
 
@@ -43,6 +48,7 @@ class _PoolWork:
     in_bytes: bool
     extent: int
     limit: int | None
+    bytes_an_entry: float
     extent_done: int = 0
     samples: int = 0
     rejects: int = 0
@@ -56,7 +62,7 @@ class _PoolWork:
     def entries(self) -> float:
         """How many entries the pool probably has."""
         read = self.samples + self.rejects
-        size = self.extent_done / read if read and self.extent_done else BYTES_AN_ENTRY
+        size = self.extent_done / read if read and self.extent_done else self.bytes_an_entry
         entries = self.extent / size if self.in_bytes else self.extent
         return entries if self.limit is None else min(entries, self.limit)
 
@@ -86,7 +92,7 @@ def encode_pools(
     `on_shard` of each shard that has entries, once its parts are there.
     """
     pool_specs = spec.pool_specs()
-    works = {pool: _pool_work(pool, shards[pool], pool_specs[pool].limit) for pool in shards}
+    works = {pool: _pool_work(pool, shards[pool], pool_specs[pool]) for pool in shards}
     on_progress = _never_back(on_progress)
     limit, meter = limit or BatchLimit(), meter or Meter()
     view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
@@ -173,9 +179,19 @@ def _encode_rest(
     return number + 1
 
 
-def _pool_work(pool: PoolName, shards: Sequence[Shard], limit: int | None) -> _PoolWork:
-    in_bytes = any(shard.format == "webdataset" for shard in shards)
-    return _PoolWork(pool, in_bytes, sum(shard.extent for shard in shards), limit)
+def _pool_work(pool: PoolName, shards: Sequence[Shard], spec: PoolSpec) -> _PoolWork:
+    tars = [shard for shard in shards if shard.format == "webdataset"]
+    size = _bytes_an_entry(tars[0], spec) if tars else BYTES_AN_ENTRY
+    return _PoolWork(pool, bool(tars), sum(shard.extent for shard in shards), spec.limit, size)
+
+
+def _bytes_an_entry(tar: Shard, spec: PoolSpec) -> float:
+    """How large the entries of a tar are, by the first; pools count long before their turn."""
+    entries, position = 0, 0
+    with suppress(UnusableError, OSError):  # told when it is the tar's turn
+        for found in islice(find_samples(tar, spec), ENTRIES_LOOKED_AT):
+            entries, position = entries + 1, found.position
+    return position / entries if position else BYTES_AN_ENTRY
 
 
 def _never_back(on_progress: OnProgress) -> OnProgress:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Final
 
 import psutil
 
@@ -33,6 +34,9 @@ class Pace:
     encodings_per_second: float | None = None
     share_of_peak: float | None = None
     bottleneck: Stage | None = None
+
+
+UNKNOWN: Final = Pace()
 
 
 class Reporter:
@@ -83,13 +87,12 @@ class Reporter:
         samples: int = 0,
         rejects: int = 0,
         pool: str | None = None,
-        pace: Pace | None = None,
+        pace: Pace = UNKNOWN,
     ) -> None:
         """Say how far the phase is: at its start and end, and in between a few times a second at most.
 
-        Without a `pace` all of it is taken for the work of this attempt.
+        Its parts may take very different times: only who knows a `pace` says what is left.
         """
-        pace = pace or self._pace(fraction, samples)
         self._untold = self._last = Progress(
             phase=self._phase,
             fraction=round(min(fraction, 1.0), 4),
@@ -101,13 +104,6 @@ class Reporter:
         )
         if time.monotonic() - self._told_at >= SECONDS_BETWEEN_EVENTS:
             self._tell_progress(self._untold)
-
-    def _pace(self, fraction: float, samples: int) -> Pace:
-        elapsed = time.monotonic() - self._phase_began
-        return Pace(
-            per_second=round(samples / elapsed, 2) if samples and elapsed > 0 else None,
-            eta_seconds=round(elapsed * (1 - fraction) / fraction, 1) if 0 < fraction < 1 else None,
-        )
 
     def _tell_progress(self, progress: Progress) -> None:
         self._untold, self._told_at = None, time.monotonic()
