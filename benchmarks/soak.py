@@ -42,6 +42,7 @@ from tui_mia.runs.directory import runs_folder
 Answer = TypeVar("Answer")
 HERE = Path(__file__).resolve().parent
 SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_END = 5.0
 # Of the pairs, those that are known non-members: a tar in so many.
 NONMEMBERS = 5
 MOST_GROWTH = 1.10
@@ -304,11 +305,13 @@ def what_is_left(
 ) -> list[Row]:
     """Processes that live on, and files that were to be gone, once all has ended."""
     processes = {process for each in watched.values() for process in (each.process, *each.descendants)}
-    alive = [process for process in processes if process.is_running() and process.pid != os.getpid()]
+    # Saving a run goes on for a moment after the app, and ends by itself.
+    _, alive = psutil.wait_procs(processes, SECONDS_TO_END)
+    who = " ".join(" ".join(process.cmdline()[1:5]) for process in alive)
     unfinished = [path.name for path in folder.rglob("*") if path.suffix in (".tmp", ".wal")]
     names = " ".join(unfinished)
     rows = [
-        Row("processes left", f"{len(alive)} of {len(processes)}", "0", not alive),
+        Row("processes left", f"{len(alive)} of {len(processes)} {who}".strip(), "0", not alive),
         Row("unfinished files left", f"{len(unfinished)} {names}".strip(), "0", not unfinished),
     ]
     if directory is not None:
