@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -342,3 +343,17 @@ def test_a_run_that_is_done_or_whose_inputs_have_changed_is_not_resumed(left_beh
     left_behind.inputs_path.write_text("as they were")
     with pytest.raises(RunDirectoryError, match=r"input files have changed since; start afresh: .*--new"):
         open_again(left_behind, QuietDisplay())
+
+
+def test_verbose_tells_of_each_shard_on_stderr_and_in_the_log(
+    small_audit: Path, tmp_path: Path, tui_mia: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    database = tmp_path / "audits.duckdb"
+    completed = tui_mia("run", small_audit, "--db", database, "--attacks", "csa", "--plain", "--verbose")
+    assert completed.returncode == ExitCode.DONE, completed.stderr
+    (folder,) = runs_folder(database).iterdir()
+    for told in (completed.stderr, RunDirectory(folder).log_path.read_text()):
+        for pool, samples in (("candidates", 70), ("nonmembers", 70), ("general", 90)):
+            line = rf"\d\d:\d\d:\d\d {pool} 0 \({pool}\.tar\): [\d.]+ s at \d+/s, {samples} samples, "
+            assert re.search(line, told)
+    assert re.search(r"\d\d:\d\d:\d\d done: start [\d.]+ s, .*, judge ", completed.stderr)

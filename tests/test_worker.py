@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from tui_mia.encoder.parts import write_part
 from tui_mia.encoder.reuse_index import read_index, tell_encoding
 from tui_mia.pools import Pair, plan_shards, read_shard
-from tui_mia.runs import Finished, Note, RunDirectory, RunDirectoryError, RunState
+from tui_mia.runs import Finished, Note, Progress, RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.identity import inputs_digest
 from tui_mia.runs.opening import move
 from tui_mia.runs.reporter import Reporter
@@ -353,3 +354,20 @@ def test_a_run_goes_on_with_the_models_that_it_began_with_and_no_others(audit: A
             f"the models are not those that this run began with ({changed}); "
             f"start afresh with tui-mia run --new"
         )
+
+
+def test_the_log_of_a_run_has_a_line_a_phase_and_nobody_s_caption(finished_run: Any) -> None:
+    directory: RunDirectory = finished_run.directory
+    log = directory.log_path.read_text()
+    for phase in end(directory).seconds:
+        assert len(re.findall(rf"^[-\d]{{10}} [:\d]{{8}} {phase} took [\d.,]+ s, ", log, re.MULTILINE)) == 1
+    assert re.search(r"encode took .* 230 samples, 0 rejected, 230 entries encoded at [\d,]+/s, ", log)
+    assert ".tar)" not in log  # no shard
+    assert not [caption for caption in table(directory, "samples")["caption"].to_pylist() if caption in log]
+
+
+def test_the_checks_are_not_done_before_their_end(finished_run: Any) -> None:
+    told = [event for event in finished_run.directory.events() if isinstance(event, Progress)]
+    *before, last = (event.fraction for event in told if event.phase == "check")
+    assert last == 1.0
+    assert all(fraction <= 0.8 for fraction in before)

@@ -61,6 +61,9 @@ from tui_mia.tables import (
     write_scores,
 )
 
+# About how much of the checks is done after the negative control, and after the looks.
+CONTROL_SHARE, LOOKS_SHARE = 0.2, 0.8
+
 
 class AuditError(Exception):
     """The audit can't come to its end; the message says why and what to do."""
@@ -94,7 +97,9 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
             limit = BatchLimit(lambda message: report.tell(Note(message, "warning")))
             meter = Meter([each for each in (model, reference) if each])
             parts, tell = directory.parts, report.progress
-            encode_pools(spec, shards, model, batch_size, parts, tell, reference, reuse, limit, meter)
+            encode_pools(
+                spec, shards, model, batch_size, parts, tell, reference, reuse, limit, meter, report.shard
+            )
             if told := reuse.summary():
                 report.tell(Note(told))
         with report.phase("repeat"):
@@ -111,9 +116,10 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     with report.phase("check"):
         light = lighter(spec, attacks)
         control = negative_control(
-            light, seen, model.logit_scale, spec.run.seed, _on_progress(report), beside
+            light, seen, model.logit_scale, spec.run.seed, _on_progress(report, CONTROL_SHARE), beside
         )
         audited = with_looks(scored(pools, outcome, control), pools, spec.run.seed)
+        report.progress(LOOKS_SHARE)
         halves = None if seen.nonmembers is None else control_rows(seen.nonmembers)
         write_baselines(directory.tables, pools, audited, halves)
         write_duplicates(directory.tables, pools, audited)
@@ -122,6 +128,7 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
             *other_seed(spec, seen, model.logit_scale, outcome.scores),
             *not_compared(outcome, control),
         ]
+        report.progress(1.0)
     with report.phase("judge"):
         fitted = [attack.attack for attack in outcome.scores if FITTED_TO_CANDIDATES in attack.facts]
         judgement = judge(read_audited(directory.tables, fitted), spec.evidence.smallest_auc)
@@ -211,5 +218,6 @@ def _require_samples(pools: Mapping[str, AuditPool]) -> None:
             raise AuditError(f"pools.{pool.name}: nothing usable; {why}")
 
 
-def _on_progress(report: Reporter) -> Callable[[int, int], None]:
-    return lambda done, total: report.progress(done / total)
+def _on_progress(report: Reporter, share: float = 1.0) -> Callable[[int, int], None]:
+    """Tells how much is done of a phase, of which this is a `share`."""
+    return lambda done, total: report.progress(share * done / total)

@@ -20,6 +20,7 @@ from tui_mia.private import as_the_user_has_it, keep_private
 
 if TYPE_CHECKING:
     from tui_mia.display import Display
+    from tui_mia.display.progress import Face
     from tui_mia.runs import RunDirectory
     from tui_mia.spec import AuditSpec
 
@@ -35,6 +36,9 @@ Database = Annotated[Path, typer.Option("--db", metavar="PATH", help="The DuckDB
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Progress as plain lines, also on a terminal.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no result table; errors only.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Tell of each shard too, here and in the run's worker.log.")
+]
 New = Annotated[bool, typer.Option("--new", help="Start afresh, also when the same audit is unfinished.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the start of it, or 'latest'.")]
 SpecFile = Annotated[
@@ -146,6 +150,7 @@ def run(
     json: Json = False,
     plain: Plain = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     fail_on: FailOn = None,
 ) -> None:
     """Audit a model: carry out AUDIT.TOML, or what the options say."""
@@ -162,7 +167,7 @@ def run(
         "output.database": db and str(db),
     }
     spec = _asked(spec_file, given, set_, attacks)
-    _audit(spec, new=new, json=json, plain=plain, quiet=quiet, fail_on=fail_on)
+    _audit(spec, new=new, json=json, plain=plain, quiet=quiet, verbose=verbose, fail_on=fail_on)
 
 
 @app.command()
@@ -217,11 +222,23 @@ def check(
 
 
 @app.command()
-def doctor(db: Database = DEFAULT_DATABASE, json: Json = False) -> None:
+def doctor(
+    db: Database = DEFAULT_DATABASE,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            "--bundle", metavar="RUN", help="Measure nothing; write an archive on a run, for a bug report."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Measure this machine, and say what is chosen on it: number formats, batches, threads."""
     from tui_mia.display import print_machine
     from tui_mia.doctor import examine
 
+    if bundle is not None:
+        _bundle(bundle, db, json=json)
+        return
     found = examine(db)
     if json:
         _print_json(found.document())
@@ -420,16 +437,18 @@ def resume(
     json: Json = False,
     plain: Plain = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Go on with a run that was cut off or failed, from the last part that it finished."""
     from tui_mia.headless import open_again
     from tui_mia.runs.opening import move
 
-    display, directory = _display(json=json, plain=plain, quiet=quiet), _directory(run, db)
+    display = _display(json=json, plain=plain, quiet=quiet, verbose=verbose)
+    directory = _directory(run, db)
     opened = open_again(directory, display)
     if device is not None:
         move(directory, device)
-    _see_through(opened, display, json=json, quiet=quiet)
+    _see_through(opened, display, json=json, quiet=quiet, verbose=verbose)
 
 
 @app.command()
@@ -494,17 +513,31 @@ def _asked(
 
 
 def _audit(
-    spec: AuditSpec, *, new: bool, json: bool, plain: bool, quiet: bool, fail_on: Outcome | None = None
+    spec: AuditSpec,
+    *,
+    new: bool,
+    json: bool,
+    plain: bool,
+    quiet: bool,
+    verbose: bool = False,
+    fail_on: Outcome | None = None,
 ) -> None:
     from tui_mia.headless import open_run
 
-    display = _display(json=json, plain=plain, quiet=quiet)
+    display = _display(json=json, plain=plain, quiet=quiet, verbose=verbose)
     _land(Path(spec.output.database))
-    _see_through(open_run(spec, display, new=new), display, json=json, quiet=quiet, fail_on=fail_on)
+    directory = open_run(spec, display, new=new)
+    _see_through(directory, display, json=json, quiet=quiet, verbose=verbose, fail_on=fail_on)
 
 
 def _see_through(
-    directory: RunDirectory, display: Display, *, json: bool, quiet: bool, fail_on: Outcome | None = None
+    directory: RunDirectory,
+    display: Display,
+    *,
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    fail_on: Outcome | None = None,
 ) -> None:
     """Follow a run to its end and say how it went."""
     from tui_mia.display import print_summary
@@ -513,7 +546,7 @@ def _see_through(
 
     run_id = directory.run_id
     try:
-        finished = carry_out(directory, display)
+        finished = carry_out(directory, display, verbose=verbose)
     finally:
         display.close()
     failed = (
@@ -540,10 +573,28 @@ def _see_through(
         _fail(f"run {run_id}: the verdict is {summary.verdict.outcome} (--fail-on {fail_on})", ExitCode.FOUND)
 
 
-def _display(*, json: bool, plain: bool, quiet: bool) -> Display:
+def _display(*, json: bool, plain: bool, quiet: bool, verbose: bool = False) -> Display:
     from tui_mia.display import choose_display
 
-    return choose_display("quiet" if json or quiet else "plain" if plain else "auto")
+    face: Face = "quiet" if json or quiet else "plain" if plain else "auto"
+    return choose_display(face, verbose=verbose)
+
+
+def _bundle(run: str, db: Path, *, json: bool) -> None:
+    """Write what a bug report needs to know of a run, and say what is in it and what is not."""
+    from tui_mia.bundle import LOOK_THROUGH, run_to_bundle, write_bundle
+
+    written = write_bundle(run_to_bundle(db, run), db, Path.cwd())
+    if json:
+        _print_json(written.document())
+        return
+    _say(f"wrote {written.path.name}")
+    for name, what in written.files.items():
+        _say(f"  {name:<14}{what}")
+    _say("left out:")
+    for what in written.left_out:
+        _say(f"  {what}")
+    _say(LOOK_THROUGH)
 
 
 def _directory(run: str, db: Path) -> RunDirectory:

@@ -29,7 +29,10 @@ from tui_mia.runs.gpu import gpus
 DISK_BYTES: Final = 64 * 2**20
 LONGEST_SECONDS: Final = 300.0
 _CHUNK: Final = 2**20
-_PACKAGES: Final = ("tui-mia", "torch", "torchvision", "open_clip_torch", "duckdb", "numpy", "pillow")
+_PACKAGES: Final = (
+    "tui-mia", "torch", "torchvision", "open_clip_torch", "duckdb", "pyarrow", "numpy", "scikit-learn",
+    "pillow", "textual",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,35 @@ def examine(database: Path) -> Machine:
         images_per_second=measured.get("images_per_second", {}),
         image=measured.get("image", ""),
         disk=measure_disk(database),
-        versions={"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        versions=installed_versions(),
         chosen="cuda:0" if found_by_torch else "cpu",
         failed=failed,
     )
     _remember(found)
     return found
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of Python, tui-mia and the libraries that an audit depends on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def at_a_glance(folder: Path) -> dict[str, Any]:
+    """What is known of this machine without measuring it, and of the disk that a folder lies on.
+
+    Without its name: for whoever reads a bug report.
+    """
+    memory, disk = psutil.virtual_memory(), shutil.disk_usage(folder)
+    return {
+        "system": platform.platform(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_bytes": memory.total,
+        "memory_free_bytes": memory.available,
+        "gpus": [asdict(gpu) for gpu in gpus()],
+        "disk_bytes": disk.total,
+        "disk_free_bytes": disk.free,
+    }
 
 
 def measured_flops(device: str, number_format: str) -> float | None:

@@ -33,15 +33,16 @@ def open_again(directory: RunDirectory, display: Display) -> RunDirectory:
     return opened.directory
 
 
-def carry_out(directory: RunDirectory, display: Display) -> Finished:
+def carry_out(directory: RunDirectory, display: Display, *, verbose: bool = False) -> Finished:
     """See a run through to its end, whoever started it, and land it in its database.
 
+    A worker that is started for it writes a `verbose` log or a short one.
     Ctrl+C and SIGTERM cancel the run: its worker is gone within two seconds.
 
     Raises:
         StoreError: if the database can't be had; the run directory keeps everything.
     """
-    finished = asyncio.run(_see_through(directory, display))
+    finished = asyncio.run(_see_through(directory, display, verbose))
     if finished.status == "cancelled":
         # Whoever cancels wants to leave; the next command lands what could not be landed now.
         with contextlib.suppress(StoreError):
@@ -59,12 +60,12 @@ def carry_out(directory: RunDirectory, display: Display) -> Finished:
     return finished
 
 
-async def _see_through(directory: RunDirectory, display: Display) -> Finished:
+async def _see_through(directory: RunDirectory, display: Display, verbose: bool) -> Finished:
     loop, cancelled = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, cancelled.set)
     # Before anything can be cancelled: a worker must be there to be stopped.
-    worker = await start_worker(directory)
+    worker = await start_worker(directory, verbose=verbose)
     following = asyncio.create_task(_follow(directory, worker, display))
     cancelling = asyncio.create_task(cancelled.wait())
     await asyncio.wait({following, cancelling}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,6 @@
 """The child process that owns the device: opens a run directory and carries out its audit.
 
-`python -m tui_mia.worker RUN_DIR`, started by a front end. What it has to say
+`python -m tui_mia.worker RUN_DIR [--verbose]`, started by a front end. What it has to say
 goes to the run's `events.jsonl`; what it and its libraries print, to
 `worker.log`. SIGTERM cancels; a lost terminal (SIGHUP) does not.
 """
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> NoReturn:
     signal.signal(signal.SIGTERM, _cancel)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     directory = RunDirectory.open(Path(arguments[0]))
-    report = Reporter(directory)
+    report = Reporter(directory, verbose="--verbose" in arguments[1:])
     try:
         finished = _run(directory, report)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

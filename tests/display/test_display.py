@@ -17,7 +17,18 @@ from tui_mia.display import choose_display, print_rows, print_summary
 from tui_mia.display.data import write_csv, write_json
 from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
 from tui_mia.display.words import fitting, progress_figures
-from tui_mia.runs import Finished, Launched, Loaded, Note, Progress, ReferenceLoaded, Skipped, Started
+from tui_mia.runs import (
+    Event,
+    Finished,
+    Launched,
+    Loaded,
+    Note,
+    Progress,
+    ReferenceLoaded,
+    ShardEncoded,
+    Skipped,
+    Started,
+)
 from tui_mia.store import AttackFigures, Figure, RunRow, RunSummary
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]not bold[/] :smile: \u202eback\r\nnext"
@@ -275,3 +286,25 @@ def test_scores_that_nothing_can_be_compared_with_are_said_to_be_so(
     assert "no labels and no known non-members" in shown
     assert "skipped loss: needs known non-members" in shown
     assert "TPR" not in shown
+
+
+def test_shards_and_the_times_of_phases_are_told_to_those_who_ask(pipe: Console) -> None:
+    shard = ShardEncoded("general", 2, "c-2.tar", 4.0, 990, 10, 0, 2**30)
+    events: list[Event] = [
+        shard,
+        Note("some note"),
+        Finished("done", seconds={"load": 1.25, "encode": 1200.0}),
+    ]
+    quiet, verbose = (PlainDisplay(pipe, verbose=verbose) for verbose in (False, True))
+    for event in events:
+        quiet.show(event)
+    assert sent(pipe) == "some note\n"
+    for event in events:
+        verbose.show(event)
+    _, *lines = sent(pipe).splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines)
+    assert [line[9:] for line in lines] == [
+        "general 2 (c-2.tar): 4.0 s at 250/s, 990 samples, 10 rejected, 0 reused, 1,024 MB of memory",
+        "some note",
+        "done: load 1.2 s, encode 1,200.0 s",
+    ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from tests.encoder.conftest import write_tar
 from tui_mia.encoder import EncodedPool, TargetModel, encode_pools, part_paths, read_rejects
 from tui_mia.pools import plan_shards
+from tui_mia.runs import ShardEncoded
 from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec
 
@@ -40,7 +43,13 @@ def paces() -> list[Pace]:
 
 
 @pytest.fixture
-def encode(clip: TargetModel, paces: list[Pace]) -> Callable[..., Told]:
+def shards_told() -> list[ShardEncoded]:
+    """What `encode` was told of shards, in order."""
+    return []
+
+
+@pytest.fixture
+def encode(clip: TargetModel, paces: list[Pace], shards_told: list[ShardEncoded]) -> Callable[..., Told]:
     """Encodes the pools of a spec into a folder and returns the progress that was told."""
 
     def run(
@@ -60,7 +69,7 @@ def encode(clip: TargetModel, paces: list[Pace]) -> Callable[..., Told]:
             told.append((fraction, samples, rejects, pool))
             paces.append(pace)
 
-        encode_pools(spec, shards, clip, batch_size, folder, tell, reference)
+        encode_pools(spec, shards, clip, batch_size, folder, tell, reference, on_shard=shards_told.append)
         return told
 
     return run
@@ -78,6 +87,21 @@ def test_every_shard_leaves_its_samples_and_its_rejects(
     assert len(EncodedPool(part_paths(tmp_path / "parts", "candidates"))) == 24
     assert read_rejects(tmp_path / "parts", "candidates").num_rows == 8
     assert told[-1] == (1.0, 24, 8, "candidates")
+
+
+def test_each_shard_is_told_with_its_time_and_what_was_there_before(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told], shards_told: list[ShardEncoded]
+) -> None:
+    pools = {"candidates": {"source": [str(tars)], "limit": 19}}
+    encode(tmp_path / "parts", pools)
+    for path in (tmp_path / "parts").glob("*candidates-000001-*"):
+        path.unlink()
+    encode(tmp_path / "parts", pools)
+    assert [(each.shard, each.source, each.samples, each.rejects, each.reused) for each in shards_told] == [
+        (0, "0.tar", 6, 2, 0), (1, "1.tar", 6, 2, 0), (2, "2.tar", 2, 1, 0),
+        (0, "0.tar", 6, 2, 8), (1, "1.tar", 6, 2, 0), (2, "2.tar", 2, 1, 3),
+    ]  # fmt: skip
+    assert all(each.seconds > 0 for each in shards_told[:3])
 
 
 @pytest.mark.parametrize("limit", [None, 11, 19])
@@ -152,6 +176,23 @@ def test_progress_never_goes_back_and_ends_at_one(
     assert fractions[0] < 0.5
     assert fractions[-1] == pytest.approx(1)
     assert list(dict.fromkeys(pool for *_, pool in told)) == ["candidates", "nonmembers", "general"]
+
+
+@pytest.mark.parametrize("size", [16, 128])
+def test_a_pool_counts_for_its_entries_before_one_of_them_is_read(
+    size: int, tmp_path: Path, encode: Callable[..., Told], image_bytes: Callable[..., bytes]
+) -> None:
+    """Whatever their size: that of other pools says nothing of it."""
+    pools: dict[str, dict[str, object]] = {}
+    for name, entries, pixels in (("candidates", 20, 48), ("nonmembers", 60, size)):
+        path = tmp_path / f"{name}.tar"
+        images = {number: image_bytes(number, (pixels, pixels), "RGB", "BMP") for number in range(entries)}
+        write_tar(path, images)
+        pools[name] = {"source": [str(path)]}
+    told = encode(tmp_path / "parts", pools)
+    *_, (fraction, samples, _, _) = (each for each in told if each[3] == "candidates")
+    assert samples == 20
+    assert fraction == pytest.approx(20 / 80, rel=0.1)
 
 
 def test_what_was_encoded_before_has_no_part_in_the_pace(
@@ -254,3 +295,20 @@ def test_parts_of_a_version_before_these_columns_are_encoded_again(
 
 def test_a_pool_without_samples_is_empty(tmp_path: Path) -> None:
     assert len(EncodedPool([])) == 0
+
+
+def test_many_shards_leave_no_thread_no_open_file_and_no_temporary_file(
+    tars: Path, tmp_path: Path, encode: Callable[..., Told]
+) -> None:
+    pools: dict[str, dict[str, object]] = {"candidates": {"source": [str(tars)]}}
+    encode(tmp_path / "first", pools)
+    process = psutil.Process()
+    open_files = process.num_fds()
+    for number in range(8):
+        encode(tmp_path / str(number), pools)
+    assert process.num_fds() <= open_files
+    for thread in threading.enumerate():
+        if thread.name.startswith("decode"):
+            thread.join(10)
+            assert not thread.is_alive()
+    assert not list(tmp_path.rglob("*.tmp"))

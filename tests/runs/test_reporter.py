@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from tui_mia.runs import Progress, RunDirectory
+from tui_mia.runs import Finished, Note, Progress, RunDirectory, ShardEncoded, Skipped, Started
 from tui_mia.runs.reporter import Pace, Reporter
 
 
@@ -16,6 +20,13 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.now
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines of the log without their times and figures of memory."""
+    lines = capsys.readouterr().err.splitlines()
+    assert all(datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S") for line in lines)
+    return [re.sub(r", [\d,]+ MB of memory$", "", line[20:]) for line in lines]
 
 
 @pytest.fixture
@@ -28,6 +39,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def directory(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path)
+
+
+A_SHARD = ShardEncoded("candidates", 3, "part-3.tar", 4.0, 100, 20, 40)
 
 
 def told(directory: RunDirectory) -> list[Progress]:
@@ -58,14 +72,17 @@ def test_a_full_bar_does_not_flood_whoever_looks_on(clock: Clock, directory: Run
     assert found[-1].samples == 999
 
 
-def test_speed_and_time_left_follow_from_what_was_done(clock: Clock, directory: RunDirectory) -> None:
+def test_nothing_is_said_of_the_time_left_where_parts_take_different_times(
+    clock: Clock, directory: RunDirectory
+) -> None:
     report = Reporter(directory)
     report.device_memory = lambda: 5
-    with report.phase("encode"):
+    with report.phase("attack"):
         clock.now += 10
         report.progress(0.25, 50)
     last = told(directory)[-1]
-    assert (last.per_second, last.eta_seconds, last.device_memory_bytes) == (5.0, 30.0, 5)
+    assert (last.fraction, last.per_second, last.eta_seconds) == (0.25, None, None)
+    assert last.device_memory_bytes == 5
     assert last.memory_bytes is not None
     assert last.memory_bytes > 2**20
 
@@ -96,3 +113,72 @@ def test_a_pace_that_is_told_is_passed_on_as_it_is(clock: Clock, directory: RunD
     assert (known.per_second, known.eta_seconds) == (10.0, 400.0)
     assert (known.views_per_second, known.encodings_per_second) == (50.0, 60.0)
     assert (known.share_of_peak, known.bottleneck) == (0.25, "views")
+
+
+def test_the_log_has_one_line_a_phase_with_what_it_took_and_its_rate(
+    clock: Clock, directory: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = Reporter(directory)
+    with report.phase("load"):
+        clock.now += 1.5
+    with report.phase("encode"):
+        clock.now += 4
+        report.progress(0.5, 60, 3, "candidates", Pace(10.0, 400.0, 2500.0))
+        report.shard(A_SHARD)
+        report.progress(1.0, 5100, 20, "candidates", Pace(10.0, None, 2500.0))
+    assert logged(capsys) == [
+        "load took 1.5 s",
+        "encode took 4.0 s, 5,100 samples, 20 rejected, 80 entries encoded at 20/s, at last 2,500 views/s",
+    ]
+
+
+def test_a_verbose_log_has_every_shard_and_the_journal_has_them_in_any_case(
+    directory: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verbose in (False, True):
+        Reporter(directory, verbose=verbose).shard(A_SHARD)
+    assert logged(capsys) == [
+        "candidates 3 (part-3.tar): 4.0 s at 20/s, 100 samples, 20 rejected, 40 reused",
+    ]
+    shards = [event for event in directory.events() if isinstance(event, ShardEncoded)]
+    assert [(shard.source, shard.reused, bool(shard.memory_bytes)) for shard in shards] == [
+        ("part-3.tar", 40, True)
+    ] * 2
+
+
+def test_the_log_says_who_ran_what_was_noted_and_how_it_ended(
+    clock: Clock, directory: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = Reporter(directory)
+    report.tell(Started(7, {"tui-mia": "0.1", "torch": "2.6"}))
+    report.tell(Note("something is odd", "warning"))
+    report.tell(Skipped("wsa", "needs known non-members"))
+
+    def fail() -> None:
+        with report.phase("load"):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    report.tell(Finished("failed", "no such file"))
+    assert logged(capsys) == [
+        "worker 7: tui-mia 0.1, torch 2.6",
+        "warning: something is odd",
+        "wsa was skipped: needs known non-members",
+        "load broke off after 0.0 s",
+        "failed: no such file",
+    ]
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_that_cannot_be_written_fails_no_run(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", FullDisk())
+    with Reporter(directory).phase("load"):
+        pass
+    assert told(directory)

@@ -105,9 +105,8 @@ def test_a_worker_that_is_killed_ends_its_run_as_failed_also_the_second_time(dir
     for attempts in (1, 2):
         end = asyncio.run(attempt())
         assert isinstance(end, Finished)
-        hint = "(as the system does where memory runs out)"
-        error = f"the worker was killed by SIGKILL without a word {hint}"
-        assert (end.status, end.error) == ("failed", error)
+        assert end.status == "failed"
+        assert str(end.error).startswith("the worker was killed by SIGKILL without a word")
         assert RunState.of(directory.events()).finished == end
         assert [type(event) for event in directory.events()].count(Launched) == attempts
 

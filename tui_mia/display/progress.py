@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
 from rich.console import Console
@@ -10,8 +11,9 @@ from rich.text import Text
 
 from tui_mia.clean import printable
 from tui_mia.display.words import fitting, progress_figures
-from tui_mia.runs import Event, Loaded, Note, ReferenceLoaded
+from tui_mia.runs import Event, Finished, ShardEncoded
 from tui_mia.runs import Progress as ProgressEvent
+from tui_mia.runs.narration import narrate, phase_times
 
 Face: TypeAlias = Literal["auto", "plain", "quiet"]
 SECONDS_BETWEEN_LINES = 10.0
@@ -33,14 +35,17 @@ class Display(Protocol):
         ...
 
 
-def choose_display(face: Face) -> Display:
-    """The display for stderr as it is: live only on a terminal that can move its cursor."""
+def choose_display(face: Face, *, verbose: bool = False) -> Display:
+    """The display for stderr as it is: live only on a terminal that can move its cursor.
+
+    With `verbose` it tells of every shard and how long each phase took, with the times.
+    """
     console = _NarrationConsole(stderr=True, highlight=False)
     if face == "quiet":
         return QuietDisplay()
     if face == "plain" or not console.is_terminal or console.is_dumb_terminal:
-        return PlainDisplay(console)
-    return LiveDisplay(console)
+        return PlainDisplay(console, verbose=verbose)
+    return LiveDisplay(console, verbose=verbose)
 
 
 class _NarrationConsole(Console):
@@ -62,8 +67,9 @@ class QuietDisplay:
 class PlainDisplay:
     """A line for each new phase and every few seconds; no cursor movement, no colour."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self._console = console
+        self._verbose = verbose
         self._phase = ""
         self._next_line = 0.0
 
@@ -77,7 +83,7 @@ class PlainDisplay:
             self._phase, self._next_line = event.phase, event.time + SECONDS_BETWEEN_LINES
             figures = ", ".join(progress_figures(event))
             self.say(f"{event.phase} {event.fraction:4.0%}  {figures}".rstrip())
-        elif line := _narrate(event):
+        elif line := _line(event, self._verbose):
             self.say(line)
 
     def close(self) -> None: ...
@@ -86,8 +92,9 @@ class PlainDisplay:
 class LiveDisplay:
     """A bar that is redrawn in place; what should stay is printed above it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self._console = console
+        self._verbose = verbose
         self._bar = Progress(
             TextColumn("{task.description:<7}", markup=False),
             BarColumn(bar_width=None),
@@ -110,7 +117,7 @@ class LiveDisplay:
             phase = printable(event.phase)
             figures = printable(fitting(progress_figures(event), self._console.width - CELLS_OF_BAR))
             self._bar.update(self._task, description=phase, completed=event.fraction, figures=figures)
-        elif line := _narrate(event):
+        elif line := _line(event, self._verbose):
             self.say(line)
 
     def close(self) -> None:
@@ -118,15 +125,9 @@ class LiveDisplay:
         self._task = None
 
 
-def _narrate(event: Event) -> str | None:
-    match event:
-        case Loaded():
-            return f"model {event.weights_sha256[:12]} on {event.device} in {event.number_format}"
-        case ReferenceLoaded():
-            return f"reference {event.weights_sha256[:12]} in {event.number_format}"
-        case Note(level="warning"):
-            return f"warning: {event.message}"
-        case Note():
-            return event.message
-        case _:
-            return None
+def _line(event: Event, verbose: bool) -> str | None:
+    """What is said of an event, with its time where there is much to say."""
+    if not verbose:
+        return None if isinstance(event, ShardEncoded) else narrate(event)
+    line = f"{event.status}: {phase_times(event.seconds)}" if isinstance(event, Finished) else narrate(event)
+    return line and f"{datetime.fromtimestamp(event.time):%H:%M:%S} {line}"

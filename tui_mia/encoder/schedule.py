@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import TypeAlias
@@ -16,30 +18,41 @@ from tui_mia.encoder.model import TargetModel
 from tui_mia.encoder.parts import finished_parts, part_files, samples_schema, write_part
 from tui_mia.encoder.reuse import Reuse, ShardReuse
 from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
+from tui_mia.pools.found import UnusableError
+from tui_mia.pools.read import find_samples
+from tui_mia.runs.events import ShardEncoded
 from tui_mia.runs.reporter import Pace
 from tui_mia.spec import AuditSpec, PoolSpec
 
-# What an entry of a tar takes up, until one has been read.
+# What an entry of a tar takes up where not even the first can be read.
 BYTES_AN_ENTRY = 20_000
+# How many entries tell how large those are that have not been read yet.
+ENTRIES_LOOKED_AT = 64
 # A tar of any size is encoded in parts that fit in memory; a shard of a table or folder is smaller than one.
 PART_ENTRIES = 16_384
 
 OnProgress: TypeAlias = Callable[[float, int, int, str, Pace], None]
+OnShard: TypeAlias = Callable[[ShardEncoded], None]
 OnBatch: TypeAlias = Callable[[int, int, int], None]
 Tables: TypeAlias = tuple[pa.Table, pa.Table]
 
 
 @dataclass
 class _PoolWork:
-    """How much of a pool is done; extents are in bytes for tars and in rows for anything else."""
+    """How much of a pool is done; extents are in bytes for tars and in rows for anything else.
+
+    `encoded` is how many of its entries this attempt has encoded itself.
+    """
 
     pool: PoolName
     in_bytes: bool
     extent: int
     limit: int | None
+    bytes_an_entry: float
     extent_done: int = 0
     samples: int = 0
     rejects: int = 0
+    encoded: int = 0
 
     @property
     def left(self) -> int | None:
@@ -49,7 +62,7 @@ class _PoolWork:
     def entries(self) -> float:
         """How many entries the pool probably has."""
         read = self.samples + self.rejects
-        size = self.extent_done / read if read and self.extent_done else BYTES_AN_ENTRY
+        size = self.extent_done / read if read and self.extent_done else self.bytes_an_entry
         entries = self.extent / size if self.in_bytes else self.extent
         return entries if self.limit is None else min(entries, self.limit)
 
@@ -69,15 +82,17 @@ def encode_pools(
     reuse: Reuse | None = None,
     limit: BatchLimit | None = None,
     meter: Meter | None = None,
+    on_shard: OnShard = lambda event: None,
 ) -> None:
     """Encode all entries that are in no part in `folder` yet; parts that are there are kept as they are.
 
     But for those of an earlier version, which lack a column: they are encoded
     again. What `reuse` has of earlier runs is not. `on_progress` hears the fraction
-    of all work, samples and rejects so far, the pool, and what `meter` says of the pace.
+    of all work, samples and rejects so far, the pool, and what `meter` says of the pace;
+    `on_shard` of each shard that has entries, once its parts are there.
     """
     pool_specs = spec.pool_specs()
-    works = {pool: _pool_work(pool, shards[pool], pool_specs[pool].limit) for pool in shards}
+    works = {pool: _pool_work(pool, shards[pool], pool_specs[pool]) for pool in shards}
     on_progress = _never_back(on_progress)
     limit, meter = limit or BatchLimit(), meter or Meter()
     view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
@@ -91,6 +106,7 @@ def encode_pools(
             ) -> None:
                 work.samples += samples
                 work.rejects += rejects
+                work.encoded += samples + rejects
                 work.extent_done = before + position
                 _tell(on_progress, works, work.pool, meter)
 
@@ -102,6 +118,7 @@ def encode_pools(
                 )
 
             left, read = work.left, work.samples + work.rejects
+            work_before, began = replace(work), time.perf_counter()
             # What an earlier attempt left of a shard may be of other content.
             begun = any(path.exists() for path in part_files(folder, pool, shard.index, 0))
             with meter.shard():
@@ -114,7 +131,23 @@ def encode_pools(
             if known:
                 known.finish(work.samples + work.rejects - read, parts)
             work.extent_done = done_before + shard.extent
+            if work.samples + work.rejects > read:
+                on_shard(_told(shard, work_before, work, time.perf_counter() - began))
         _tell(on_progress, works, pool, meter)
+
+
+def _told(shard: Shard, before: _PoolWork, after: _PoolWork, seconds: float) -> ShardEncoded:
+    """A shard as the work of its pool tells it, from before the shard to after it."""
+    samples, rejects = after.samples - before.samples, after.rejects - before.rejects
+    return ShardEncoded(
+        pool=shard.pool,
+        shard=shard.index,
+        source=shard.path.name,
+        seconds=round(seconds, 3),
+        samples=samples,
+        rejects=rejects,
+        reused=samples + rejects - (after.encoded - before.encoded),
+    )
 
 
 def _encode_rest(
@@ -148,9 +181,19 @@ def _encode_rest(
     return number + 1
 
 
-def _pool_work(pool: PoolName, shards: Sequence[Shard], limit: int | None) -> _PoolWork:
-    in_bytes = any(shard.format == "webdataset" for shard in shards)
-    return _PoolWork(pool, in_bytes, sum(shard.extent for shard in shards), limit)
+def _pool_work(pool: PoolName, shards: Sequence[Shard], spec: PoolSpec) -> _PoolWork:
+    tars = [shard for shard in shards if shard.format == "webdataset"]
+    size = _bytes_an_entry(tars[0], spec) if tars else BYTES_AN_ENTRY
+    return _PoolWork(pool, bool(tars), sum(shard.extent for shard in shards), spec.limit, size)
+
+
+def _bytes_an_entry(tar: Shard, spec: PoolSpec) -> float:
+    """How large the entries of a tar are, by the first; pools count long before their turn."""
+    entries, position = 0, 0
+    with suppress(UnusableError, OSError):  # told when it is the tar's turn
+        for found in islice(find_samples(tar, spec), ENTRIES_LOOKED_AT):
+            entries, position = entries + 1, found.position
+    return position / entries if position else BYTES_AN_ENTRY
 
 
 def _never_back(on_progress: OnProgress) -> OnProgress:

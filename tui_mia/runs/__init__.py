@@ -13,6 +13,7 @@ from tui_mia.runs.events import (
     Note,
     Progress,
     ReferenceLoaded,
+    ShardEncoded,
     Skipped,
     Started,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "RunDirectory",
     "RunDirectoryError",
     "RunState",
+    "ShardEncoded",
     "Skipped",
     "Started",
     "Worker",

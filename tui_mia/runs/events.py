@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Status: TypeAlias = Literal["done", "failed", "cancelled"]
 # What encoding spends its time on.
@@ -93,6 +93,25 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class ShardEncoded:
+    """A shard has all of its parts.
+
+    `source` is the name of its file or folder; of its samples and rejects `reused` were
+    encoded by an earlier attempt or run. Memory is that of the worker, in bytes.
+    """
+
+    pool: str
+    shard: int
+    source: str
+    seconds: float
+    samples: int
+    rejects: int
+    reused: int
+    memory_bytes: int | None = None
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
 class Note:
     """A line for the log that a user should see."""
 
@@ -129,12 +148,11 @@ class Finished:
         return datetime.fromtimestamp(self.time, UTC)
 
 
-Event: TypeAlias = Launched | Started | Loaded | ReferenceLoaded | Progress | Note | Skipped | Finished
+Event: TypeAlias = (
+    Launched | Started | Loaded | ReferenceLoaded | Progress | ShardEncoded | Note | Skipped | Finished
+)
 LONGEST_LINE = 2**20
-_KINDS: dict[str, type[Event]] = {
-    kind.__name__.lower(): kind
-    for kind in (Launched, Started, Loaded, ReferenceLoaded, Progress, Note, Skipped, Finished)
-}
+_KINDS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in get_args(Event)}
 _FIELDS = {kind: frozenset(item.name for item in fields(kind)) for kind in _KINDS.values()}
 _LAUNCHED = f'"{Launched.__name__.lower()}"'.encode()
 

@@ -13,6 +13,7 @@ from tui_mia.runs.events import (
     Note,
     Progress,
     ReferenceLoaded,
+    ShardEncoded,
     Skipped,
     Started,
 )
@@ -77,6 +78,8 @@ class RunState:
                 return replace(self, reference=event)
             case Progress():
                 return replace(self, progress=event, phases=_phases(self.phases, event))
+            case ShardEncoded():
+                return self
             case Note():
                 return replace(self, notes=(*self.notes[1 - NOTES_KEPT :], event))
             case Skipped():

@@ -67,12 +67,12 @@ class Worker:
 
 
 async def start_worker(
-    directory: RunDirectory, gpu: str | None = None, *, from_queue: bool = False
+    directory: RunDirectory, gpu: str | None = None, *, from_queue: bool = False, verbose: bool = False
 ) -> Worker | None:
     """Start the worker of a run, in a session of its own, so that it outlives its terminal.
 
-    With `gpu`, the UUID of one, it sees no other. None if the run has a worker
-    already, of another front end.
+    With `gpu`, the UUID of one, it sees no other; `verbose` makes its log longer. None if
+    the run has a worker already, of another front end.
 
     Raises:
         NotQueued: if it is to be started `from_queue` and isn't queued any more.
@@ -101,6 +101,7 @@ async def start_worker(
                 "-m",
                 "tui_mia.worker",
                 str(directory.path),
+                *(["--verbose"] if verbose else []),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,
