@@ -122,3 +122,4 @@ def test_a_model_on_this_machine_that_asks_for_files_on_a_hub_is_told_so(
     assert completed.returncode == 1
     assert f"local-dir:{model}: its configuration asks for files from a hub" in completed.stderr
     assert "uses no network" in completed.stderr
+    assert "hf download ORG/NAME" in completed.stderr

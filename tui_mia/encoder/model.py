@@ -179,7 +179,8 @@ def _load(
         if not is_on_a_hub(spec) and _wants_a_hub(error):
             raise ModelError(
                 f"{named}: its configuration asks for files from a hub ({what}), and an audit of a model on "
-                f"this machine uses no network; fetch them once, into the model's folder or the hub's cache"
+                f"this machine uses no network; fetch them once, into the hub's cache (hf download ORG/NAME, "
+                f"as its open_clip_config.json names them) or into the model's folder"
             ) from error
         raise ModelError(
             f"{named}: can't be loaded ({what}); the file may be damaged, or no file of weights"
