@@ -58,6 +58,7 @@ def spec_of(architecture: str, pretrained: str | None = None, **tables: Any) -> 
 def test_a_hub_is_named_by_its_scheme_or_by_a_tag() -> None:
     assert names_a_hub(spec_of("hf-hub:some/model"))
     assert names_a_hub(spec_of("ViT-B-32", "openai"))
+    assert names_a_hub(spec_of("hf-hub:some/model", "./model.pt"))
     assert not names_a_hub(spec_of("ViT-B-32", "./model.pt"))
     assert not names_a_hub(spec_of("local-dir:/models/one"))
     assert names_a_hub(spec_of("local-dir:/models/one", reference={"architecture": "hf-hub:some/model"}))
@@ -121,3 +122,4 @@ def test_a_model_on_this_machine_that_asks_for_files_on_a_hub_is_told_so(
     assert completed.returncode == 1
     assert f"local-dir:{model}: its configuration asks for files from a hub" in completed.stderr
     assert "uses no network" in completed.stderr
+    assert "hf download ORG/NAME" in completed.stderr

@@ -292,15 +292,35 @@ def test_the_paths_of_a_reference_are_relative_like_those_of_the_model(folder: P
     (folder / "weights.pt").touch()
     spec = loaded(
         folder,
-        MINIMAL + "[reference]\narchitecture = 'local-dir:there'\npretrained = 'weights.pt'\n",
+        MINIMAL.replace("laion2b", "weights.pt") + "[reference]\narchitecture = 'local-dir:there'\n",
         model__device="cpu",
         reference__precision="fast",
     )
     model = spec.reference_model
     assert model is not None
     assert model.architecture == f"local-dir:{folder / 'there'}"
-    assert model.pretrained == str(folder / "weights.pt")
+    assert model.pretrained is None
+    assert spec.model.pretrained == str(folder / "weights.pt")
     assert (model.device, model.precision) == ("cpu", "fast")
+
+
+@pytest.mark.parametrize("table", ["model", "reference"])
+@pytest.mark.parametrize("architecture", ["local-dir:there", "hf-hub:org/name"])
+@pytest.mark.parametrize("pretrained", ["openai", "weights.pt", "gone.pt"])
+def test_weights_beside_an_architecture_that_has_its_own_are_refused(
+    folder: Path, table: str, architecture: str, pretrained: str
+) -> None:
+    (folder / "there").mkdir()
+    (folder / "there" / "open_clip_config.json").touch()
+    (folder / "weights.pt").touch()
+    keys = f"architecture = '{architecture}'\npretrained = '{pretrained}'\n"
+    candidates = "[pools.candidates]\nsource = 'pairs.csv'\n"
+    model = "" if table == "model" else "[model]\narchitecture = 'ViT-B-32'\npretrained = 'openai'\n"
+    message = error(folder, f"{model}[{table}]\n{keys}{candidates}")
+    assert len(message.splitlines()) == 1
+    assert f"{table}.pretrained: {architecture.partition(':')[0]}:" in message
+    assert f"{pretrained} would not be loaded; leave it out, or name its architecture" in message
+    loaded(folder, f"{model}[{table}]\narchitecture = '{architecture}'\n{candidates}")
 
 
 def test_a_spec_from_before_there_was_a_reference_has_none_and_the_default_of_the_evidence(
@@ -543,15 +563,15 @@ def test_writing_over_what_is_no_toml_and_through_a_link_replaces_the_file(tmp_p
 
 def test_every_path_of_a_document_can_be_changed_and_a_checkpoint_stays_one() -> None:
     document = {
-        "model": {"architecture": "local-dir:m", "pretrained": "./w"},
-        "reference": {"architecture": "local-dir:r", "pretrained": "./v"},
+        "model": {"architecture": "local-dir:m"},
+        "reference": {"architecture": "ViT-B-32", "pretrained": "./v"},
         "pools": {"general": {"source": ["a", "b"], "keys": "k", "caption": "c"}, "bank": {"source": "d"}},
         "output": {"database": "e"},
         "run": 3,
     }
     assert map_paths(document, lambda path: path.removeprefix("./").upper()) == {
-        "model": {"architecture": "local-dir:M", "pretrained": "./W"},
-        "reference": {"architecture": "local-dir:R", "pretrained": "./V"},
+        "model": {"architecture": "local-dir:M"},
+        "reference": {"architecture": "ViT-B-32", "pretrained": "./V"},
         "pools": {"general": {"source": ["A", "B"], "keys": "K", "caption": "c"}, "bank": {"source": "D"}},
         "output": {"database": "E"},
         "run": 3,

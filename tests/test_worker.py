@@ -15,6 +15,7 @@ import pytest
 
 from tui_mia.encoder.parts import write_part
 from tui_mia.encoder.reuse_index import read_index, tell_encoding
+from tui_mia.image_formats import OF_NO_KNOWN_FORMAT
 from tui_mia.pools import Pair, plan_shards, read_shard
 from tui_mia.runs import Finished, Note, Progress, RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.identity import inputs_digest
@@ -260,7 +261,7 @@ def test_rejects_are_rows_with_a_reason(audit: Audit, small_audit: Path, tmp_pat
     assert end(directory).status == "done", end(directory).error
     rejects = [row for row in table(directory, "rejects").to_pylist() if row["pool"] == "candidates"]
     assert [row["reason"] for row in rejects] == [
-        "image is of no known format",
+        f"image {OF_NO_KNOWN_FORMAT}",
         "the same pair came before in candidates",
     ]
     pools = {row["pool"]: row for row in table(directory, "pools").to_pylist()}

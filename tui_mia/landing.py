@@ -61,7 +61,7 @@ def keep_below_limit(database: Path) -> list[str]:
     """
     try:
         limit = load_settings().embeddings_limit_gb
-        removed = remove_oldest(runs_folder(database.resolve()), limit * GB)
+        removed = remove_oldest(runs_folder(Path(os.path.realpath(database))), limit * GB)
     except (SettingsError, OSError) as error:
         return [f"stored embeddings are not kept below their limit: {error}"]
     if not removed.run_ids:

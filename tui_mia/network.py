@@ -7,7 +7,7 @@ import socket
 import sys
 from typing import Any, Final
 
-from tui_mia.spec import AuditSpec, ModelSpec, checkpoint_path
+from tui_mia.spec import AuditSpec, ModelSpec, checkpoint_path, has_own_weights
 
 _REACHING_OUT: Final = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _ASKING_FOR_A_NAME: Final = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
@@ -30,7 +30,9 @@ def names_a_hub(spec: AuditSpec) -> bool:
 
 def is_on_a_hub(model: ModelSpec) -> bool:
     """Whether a model is named by where it is on a hub, or by a tag, and not by a file or folder."""
-    return not model.architecture.startswith("local-dir:") and checkpoint_path(model.pretrained) is None
+    if has_own_weights(model.architecture):
+        return not model.architecture.startswith("local-dir:")
+    return checkpoint_path(model.pretrained) is None
 
 
 def environment_of(spec: AuditSpec) -> dict[str, str]:

@@ -17,6 +17,7 @@ from tui_mia.encoder import TargetModel
 from tui_mia.encoder.appearance import appearance
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.fast_paths import encode_texts
+from tui_mia.image_formats import OF_NO_KNOWN_FORMAT
 from tui_mia.pools import Pair, Reject, sample_id
 
 
@@ -116,7 +117,7 @@ def test_rejects_of_the_pool_and_of_the_decoder_are_told_apart_from_samples(
     assert samples.num_rows == 3
     assert rejects.to_pylist() == [
         {"source": "pairs.tar", "key": "bad", "reason": "no caption"},
-        {"source": "pairs.tar", "key": "broken", "reason": "image is of no known format"},
+        {"source": "pairs.tar", "key": "broken", "reason": f"image {OF_NO_KNOWN_FORMAT}"},
     ]
     assert told == [(1, 1, 1), (1, 1, 3), (1, 0, 4)]
 

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from torch import Tensor
 from tui_mia.encoder import TargetModel
 from tui_mia.encoder.appearance import appearance
 from tui_mia.encoder.images import Picture, decode, decoded_batches
+from tui_mia.image_formats import OF_NO_KNOWN_FORMAT
 from tui_mia.pools import Pair, Reject
 
 
@@ -91,7 +93,10 @@ def test_of_an_animation_the_first_picture_counts(clip: TargetModel) -> None:
         (png_header(20_000, 6_000), "image of 20000x6000 pixels is over the limit of 100 megapixels"),
         (png_header(60_000, 60_000), "image is broken: Image size (3600000000 pixels) exceeds limit"),
         (encoded(Image.new("RGB", (1, 2000)), "PNG"), "image of 1x2000 pixels is thinner than 1 to 100"),
-        (encoded(Image.new("RGB", (8, 8)), "EPS"), "image is EPS, which is drawn, not decoded; convert it"),
+        *(
+            (encoded(Image.new("RGB", (8, 8)), kind), f"image {OF_NO_KNOWN_FORMAT}")
+            for kind in ("EPS", "TGA", "PCX", "ICO", "SGI", "DDS")
+        ),
     ],
 )
 def test_what_is_no_usable_image_gets_a_reason(image_bytes: bytes, reason: str, clip: TargetModel) -> None:
@@ -143,9 +148,9 @@ def test_each_model_preprocesses_the_one_decoded_image_as_it_does_alone(
     opened: list[object] = []
     own_open = Image.open
 
-    def noting(file: io.BytesIO) -> Image.Image:
+    def noting(file: io.BytesIO, **options: Any) -> Image.Image:
         opened.append(file)
-        return own_open(file)
+        return own_open(file, **options)
 
     monkeypatch.setattr(Image, "open", noting)
     picture = decode(image_bytes(3), clip.preprocess, siglip.preprocess)
@@ -184,8 +189,8 @@ def test_items_come_in_order_and_a_broken_image_takes_the_place_of_its_pair(
     assert [item.key if isinstance(item, Reject) else item[0].key for item in found] == list("0123456789")
     reasons = {item.key: item.reason for item in found if isinstance(item, Reject)}
     assert reasons == {
-        "2": "image is of no known format",
-        "3": "image is of no known format",
+        "2": f"image {OF_NO_KNOWN_FORMAT}",
+        "3": f"image {OF_NO_KNOWN_FORMAT}",
         "7": "no caption",
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tui_mia.image_formats import OF_NO_KNOWN_FORMAT
 from tui_mia.pools import PoolName
 from tui_mia.preflight.counts import count_pools, of_pool
 from tui_mia.preflight.reading import PoolRead, read_pools
@@ -92,7 +93,7 @@ def test_rejects_of_a_kind_are_one_line_with_an_example(read: Read, tar: Tar, pa
         name: content for pair in zip(broken.items(), captions.items(), strict=True) for name, content in pair
     }
     pools = read(candidates={"source": tar({**pairs(1), **members, "y.txt": b"alone"})})
-    assert "warning: 3 rejected: image is of no known format, or like it" in words(pools)
+    assert f"warning: 3 rejected: image {OF_NO_KNOWN_FORMAT}, or like it" in words(pools)
     (source,) = pools["candidates"].sources
     assert (source.entries, source.pairs, source.reasons.total) == (5, 1, 4)
 

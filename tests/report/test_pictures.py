@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tui_mia.image_formats import OF_NO_KNOWN_FORMAT
 from tui_mia.report.contents import NoThumbnail, Thumbnail
 from tui_mia.report.pictures import PictureFinder, thumbnail
 from tui_mia.store import SampleDetail, SampleRow
@@ -57,11 +58,11 @@ def test_a_picture_thinner_than_the_encoder_takes_is_not_shown(image_bytes: Make
 def test_postscript_is_not_run() -> None:
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
     made = thumbnail(eps)
-    assert made == NoThumbnail("the picture is EPS, which is drawn, not decoded")
+    assert made == NoThumbnail(f"the picture {OF_NO_KNOWN_FORMAT}")
 
 
 def test_broken_bytes_are_told_and_not_fatal(image_bytes: MakeImage) -> None:
-    assert thumbnail(b"GIF") == NoThumbnail("the picture is of no known format")
+    assert thumbnail(b"GIF") == NoThumbnail(f"the picture {OF_NO_KNOWN_FORMAT}")
     cut = thumbnail(image_bytes(1, (300, 300))[:300])
     assert isinstance(cut, NoThumbnail)
     assert "broken" in cut.reason

@@ -16,13 +16,12 @@ from torch import Tensor
 
 from tui_mia.encoder.appearance import Appearance, Glimpse, appearances, glimpse
 from tui_mia.encoder.preprocess import Preprocess
+from tui_mia.image_formats import IMAGE_FORMATS, why_not_decoded
 from tui_mia.pools import Pair, Reject, image_digest
 
 LARGEST_IMAGE_PIXELS = 100_000_000
 # The shorter side is scaled to the model's size: beyond this the longer one would fill the memory.
 LARGEST_ASPECT_RATIO = 100
-# Pillow hands these to other programs.
-_NOT_DECODED = {"EPS", "WMF"}
 BATCHES_AHEAD = 2
 # Images that one thread takes at once: their appearance is told together.
 MOST_TOGETHER = 8
@@ -92,14 +91,12 @@ def decode_together(
 
 def _decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | None) -> _Decoded | str:
     try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
+        with Image.open(io.BytesIO(image_bytes), formats=IMAGE_FORMATS) as image:
             width, height = image.size
             if width * height > LARGEST_IMAGE_PIXELS:
                 return f"image of {width}x{height} pixels is over the limit of 100 megapixels"
             if max(width, height) > LARGEST_ASPECT_RATIO * min(width, height):
                 return f"image of {width}x{height} pixels is thinner than 1 to {LARGEST_ASPECT_RATIO}"
-            if image.format in _NOT_DECODED:
-                return f"image is {image.format}, which is drawn, not decoded; convert it"
             rgb = image.convert("RGB")
             return _Decoded(
                 digest=image_digest(image_bytes),
@@ -110,8 +107,7 @@ def _decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | 
                 glimpse=glimpse(image, image_bytes, rgb),
             )
     except Exception as error:  # decoders of hostile bytes raise anything
-        unknown = "cannot identify" in str(error)
-        return "image is of no known format" if unknown else f"image is broken: {error}"
+        return f"image {why_not_decoded(error)}"
 
 
 def decoded_batches(

@@ -23,7 +23,7 @@ from tui_mia.encoder.preprocess import NotBytesError, Preprocess, in_bytes
 from tui_mia.network import NetworkRefusedError, is_on_a_hub
 from tui_mia.private import as_the_user_has_it
 from tui_mia.runs.space import full_message, is_full
-from tui_mia.spec import ModelSpec, checkpoint_path
+from tui_mia.spec import ModelSpec, checkpoint_path, has_own_weights
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
 # The table of a spec that names a model.
@@ -136,7 +136,7 @@ def _load(
     spec: ModelSpec, table: ModelTable, device: torch.device, number_format: NumberFormat
 ) -> tuple[Any, Any, Any, NumberFormat]:
     named = _named(spec, table)
-    if ":" not in spec.architecture:
+    if not has_own_weights(spec.architecture):
         check_names(spec, table)
 
     def create() -> Any:
@@ -179,7 +179,8 @@ def _load(
         if not is_on_a_hub(spec) and _wants_a_hub(error):
             raise ModelError(
                 f"{named}: its configuration asks for files from a hub ({what}), and an audit of a model on "
-                f"this machine uses no network; fetch them once, into the model's folder or the hub's cache"
+                f"this machine uses no network; fetch them once, into the hub's cache (hf download ORG/NAME, "
+                f"as its open_clip_config.json names them) or into the model's folder"
             ) from error
         raise ModelError(
             f"{named}: can't be loaded ({what}); the file may be damaged, or no file of weights"

@@ -7,7 +7,8 @@ import warnings
 
 from PIL import Image
 
-from tui_mia.preflight.limits import LARGEST_ASPECT_RATIO, LARGEST_IMAGE_PIXELS, NOT_DECODED
+from tui_mia.image_formats import IMAGE_FORMATS, why_not_decoded
+from tui_mia.preflight.limits import LARGEST_ASPECT_RATIO, LARGEST_IMAGE_PIXELS
 
 
 def image_problem(image: bytes) -> str | None:
@@ -15,17 +16,13 @@ def image_problem(image: bytes) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(image))
+            opened = Image.open(io.BytesIO(image), formats=IMAGE_FORMATS)
         with opened:
             width, height = opened.size
-            image_format = opened.format
     except Exception as error:  # readers of hostile bytes raise anything
-        unknown = "cannot identify" in str(error)
-        return "image is of no known format" if unknown else f"image is broken: {error}"
+        return f"image {why_not_decoded(error)}"
     if width * height > LARGEST_IMAGE_PIXELS:
         return f"image of {width}x{height} pixels is over the limit of 100 megapixels"
     if max(width, height) > LARGEST_ASPECT_RATIO * min(width, height):
         return f"image of {width}x{height} pixels is thinner than 1 to {LARGEST_ASPECT_RATIO}"
-    if image_format in NOT_DECODED:
-        return f"image is {image_format}, which is drawn, not decoded; convert it"
     return None

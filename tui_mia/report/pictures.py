@@ -10,6 +10,7 @@ from typing import Final
 
 from PIL import Image
 
+from tui_mia.image_formats import IMAGE_FORMATS, why_not_decoded
 from tui_mia.pools.find import SearchCancelled, find_image
 from tui_mia.pools.found import PoolError
 from tui_mia.report.contents import NoThumbnail, Thumbnail
@@ -20,8 +21,6 @@ LARGEST_SIDE: Final = 160
 # Those of the encoder: what it rejected is not in the run.
 LARGEST_IMAGE_PIXELS: Final = 100_000_000
 LARGEST_ASPECT_RATIO: Final = 100
-# Pillow hands these to other programs.
-_NOT_DECODED: Final = {"EPS", "WMF"}
 _JPEG_QUALITY: Final = 82
 _LONGEST_SEARCH_SECONDS: Final = 60.0
 _GIVEN_UP: Final = NoThumbnail("the search for pictures took too long and was given up")
@@ -68,21 +67,16 @@ def thumbnail(image_bytes: bytes, side: int = LARGEST_SIDE) -> Thumbnail | NoThu
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return _shrunk(image_bytes, side)
     except Exception as error:  # decoders of hostile bytes raise anything
-        unknown = "cannot identify" in str(error)
-        return NoThumbnail(
-            "the picture is of no known format" if unknown else f"the picture is broken: {error}"
-        )
+        return NoThumbnail(f"the picture {why_not_decoded(error)}")
 
 
 def _shrunk(image_bytes: bytes, side: int) -> Thumbnail | NoThumbnail:
-    with Image.open(io.BytesIO(image_bytes)) as image:
+    with Image.open(io.BytesIO(image_bytes), formats=IMAGE_FORMATS) as image:
         width, height = image.size
         if width * height > LARGEST_IMAGE_PIXELS:
             return NoThumbnail(f"the picture has {width:,} x {height:,} pixels, too many to be shown")
         if max(width, height) > LARGEST_ASPECT_RATIO * min(width, height):
             return NoThumbnail(f"the picture of {width:,} x {height:,} pixels is too thin to be shown")
-        if image.format in _NOT_DECODED:
-            return NoThumbnail(f"the picture is {image.format}, which is drawn, not decoded")
         # A JPEG need not be decoded at its full size to be shown at a small one.
         image.draft("RGB", (2 * side, 2 * side))
         small = image.convert("RGB")

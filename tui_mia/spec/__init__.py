@@ -24,7 +24,7 @@ from tui_mia.spec.audit_spec import (
 )
 from tui_mia.spec.problems import SpecError, SpecProblem
 from tui_mia.spec.reading import check_document, load_spec, map_paths, pool_of, read_document, read_spec
-from tui_mia.spec.sources import checkpoint_path, expand_source
+from tui_mia.spec.sources import checkpoint_path, expand_source, has_own_weights
 from tui_mia.spec.writing import dump_spec, write_document
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "checkpoint_path",
     "dump_spec",
     "expand_source",
+    "has_own_weights",
     "load_spec",
     "map_paths",
     "pool_of",

@@ -28,7 +28,7 @@ class ModelSpec(_Table):
     architecture: str
     """An open_clip architecture (`ViT-B-32`), `local-dir:PATH` or `hf-hub:ORG/NAME`."""
     pretrained: str | None = None
-    """A pretrained tag (`laion2b_s34b_b79k`) or a checkpoint file (.pt, .safetensors) of it."""
+    """Of an open_clip architecture: a tag (`laion2b_s34b_b79k`) or a checkpoint (.pt, .safetensors)."""
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
     device: str = "auto"
@@ -46,7 +46,7 @@ class ReferenceSpec(_Table):
     architecture: str
     """An open_clip architecture, `local-dir:PATH` or `hf-hub:ORG/NAME`; it need not be the model's."""
     pretrained: str | None = None
-    """A pretrained tag or a checkpoint file (.pt, .safetensors) of it."""
+    """Of an open_clip architecture: a tag or a checkpoint (.pt, .safetensors)."""
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from tui_mia.spec.audit_spec import AuditSpec, ModelSpec, OutputSpec, PoolName, PoolSpec, ReferenceSpec
 from tui_mia.spec.problems import SpecError, SpecProblem, explain
-from tui_mia.spec.sources import checkpoint_path, matches, patterns
+from tui_mia.spec.sources import checkpoint_path, has_own_weights, matches, patterns
 
 Table = TypeVar("Table", bound=BaseModel)
 
@@ -167,7 +167,7 @@ def _no_text(value: object, key: str = "") -> Iterator[SpecProblem]:
 
 
 def _missing_files(document: Mapping[str, Any]) -> Iterator[SpecProblem]:
-    """What is wrong with the files that the well-formed tables of a document name."""
+    """What is wrong with the weights and files that the well-formed tables of a document name."""
     if model := _valid(ModelSpec, document.get("model")):
         yield from _missing_of_model("model", model)
     if reference := _valid(ReferenceSpec, document.get("reference")):
@@ -184,7 +184,15 @@ def _missing_files(document: Mapping[str, Any]) -> Iterator[SpecProblem]:
 
 def _missing_of_model(key: str, model: ModelSpec | ReferenceSpec) -> Iterator[SpecProblem]:
     checkpoint = checkpoint_path(model.pretrained)
-    if checkpoint and not os.path.isfile(checkpoint):
+    if model.pretrained and has_own_weights(model.architecture):
+        # open_clip would load the others, and say so in a warning only.
+        yield SpecProblem(
+            f"{key}.pretrained",
+            f"{model.architecture} has weights of its own, and {model.pretrained} would not be loaded; "
+            f"leave it out, or name its architecture, or put it into a folder with an "
+            f"open_clip_config.json and name that (local-dir:)",
+        )
+    elif checkpoint and not os.path.isfile(checkpoint):
         yield SpecProblem(f"{key}.pretrained", f"there is no checkpoint {checkpoint}")
     folder = model.architecture.removeprefix("local-dir:")
     if folder != model.architecture and not os.path.isfile(Path(folder) / "open_clip_config.json"):

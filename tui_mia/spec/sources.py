@@ -106,6 +106,11 @@ def _exists(path: str) -> bool:
     return "\0" not in path and os.path.lexists(path)
 
 
+def has_own_weights(architecture: str) -> bool:
+    """Whether an architecture is a folder (`local-dir:`) or a place on a hub, which has its own weights."""
+    return ":" in architecture
+
+
 def checkpoint_path(pretrained: str | None) -> Path | None:
     """The file that `pretrained` names, or None where it is a tag."""
     if pretrained is None:

@@ -50,7 +50,7 @@ def bring_up_to_date(database: Path, wait_seconds: float = WAIT_SECONDS) -> str 
         NotADatabase, DatabaseVersion: for a file that this version can't make use of.
         DatabaseLocked, DatabaseFull: where the new file can't be made now.
     """
-    path = database.resolve()
+    path = Path(os.path.realpath(database))
     if not path.exists() or _version_to_leave(path, wait_seconds) is None:
         return None
     with locked(path.parent, fcntl.LOCK_EX, wait_seconds) as is_alone:

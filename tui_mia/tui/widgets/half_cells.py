@@ -15,6 +15,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from tui_mia.image_formats import IMAGE_FORMATS, why_not_decoded
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -23,8 +25,6 @@ LARGEST_SIDE: Final = 768
 # Decoded, the largest takes 160 MB for a moment.
 LARGEST_DECODED_PIXELS: Final = 40_000_000
 _REMEMBERED: Final = 8
-# Pillow hands these to other programs.
-_NOT_DECODED: Final = {"EPS", "WMF"}
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,7 @@ def decode(image_bytes: bytes) -> Thumbnail | str:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
-            if image.format in _NOT_DECODED:
-                return f"the picture is {image.format}, which is drawn, not decoded"
+        with Image.open(io.BytesIO(image_bytes), formats=IMAGE_FORMATS) as image:
             # A JPEG need not be decoded at its full size to be shown at a small one.
             image.draft(None, (LARGEST_SIDE, LARGEST_SIDE))
             width, height = image.size
@@ -74,8 +72,7 @@ def decode(image_bytes: bytes) -> Thumbnail | str:
     except Image.DecompressionBombError:
         return "the picture has too many pixels to be shown here"
     except Exception as error:  # decoders of hostile bytes raise anything
-        unknown = "cannot identify" in str(error)
-        return "the picture is of no known format" if unknown else f"the picture is broken: {error}"
+        return f"the picture {why_not_decoded(error)}"
 
 
 def fitted(width: int, height: int, columns: int, rows: int) -> tuple[int, int]:

@@ -131,14 +131,13 @@ def test_what_is_no_table_is_refused(document: dict[str, Any]) -> None:
 def test_paths_are_typed_and_saved_relative_to_where_that_is(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     document = {
-        "model": {"architecture": "local-dir:models/x", "pretrained": "./weights"},
+        "model": {"architecture": "local-dir:models/x"},
+        "reference": {"architecture": "ViT-B-32", "pretrained": "./weights"},
         "pools": {"candidates": {"source": ["~/a.csv", "../b.csv", "/abs/c.csv", "deep/d.csv"]}},
     }
     saved = saved_paths(document, tmp_path, tmp_path / "deep" / "audit.toml")
-    assert saved["model"] == {
-        "architecture": f"local-dir:{tmp_path}/models/x",
-        "pretrained": f"{tmp_path}/weights",
-    }
+    assert saved["model"] == {"architecture": f"local-dir:{tmp_path}/models/x"}
+    assert saved["reference"]["pretrained"] == f"{tmp_path}/weights"
     assert saved["pools"]["candidates"]["source"] == [
         "~/a.csv",
         f"{tmp_path}/../b.csv",
@@ -146,7 +145,8 @@ def test_paths_are_typed_and_saved_relative_to_where_that_is(tmp_path: Path) -> 
         "d.csv",
     ]
     typed = typed_paths(saved, tmp_path / "deep", tmp_path)
-    assert typed["model"] == {"architecture": "local-dir:models/x", "pretrained": "./weights"}
+    assert typed["model"] == {"architecture": "local-dir:models/x"}
+    assert typed["reference"]["pretrained"] == "./weights"
     assert typed["pools"]["candidates"]["source"][3] == "deep/d.csv"
     assert saved_paths(document, tmp_path, tmp_path / "audit.toml") == document
 

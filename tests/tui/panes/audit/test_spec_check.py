@@ -76,6 +76,17 @@ def test_weights_are_needed_for_a_known_architecture(checked: Any, tmp_path: Pat
     assert checked(model={"architecture": "hf-hub:org/name"}).spec is not None
 
 
+@pytest.mark.parametrize("table", ["model", "reference"])
+@pytest.mark.parametrize("models", [MODELS, {}])
+def test_weights_beside_an_architecture_that_has_its_own_are_a_problem(
+    checked: Any, table: str, models: Models
+) -> None:
+    written = {"architecture": "hf-hub:org/name", "pretrained": "openai"}
+    found = checked(**{table: written}, models=models)
+    assert found.spec is None
+    assert "hf-hub:org/name has weights of its own" in found.problems[f"{table}.pretrained"]
+
+
 def test_what_an_audit_will_lack_is_told_before_it_runs(checked: Any, tmp_path: Path) -> None:
     words = in_words(checked(), tmp_path / "audits.duckdb")
     assert words.endswith("Without non-members there are no p-values, wsa and loss will be skipped.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tui_mia.spec import AuditSpec, PoolName, SpecError, check_document, checkpoint_path
+from tui_mia.spec import AuditSpec, PoolName, SpecError, check_document, checkpoint_path, has_own_weights
 from tui_mia.tui.latest import Stop
 from tui_mia.tui.panes.audit.spec_fields import all_groups, sections
 
@@ -92,7 +92,7 @@ def _outlook(spec: AuditSpec) -> str:
 def _unknown_names(table: str, model: Mapping[str, Any], models: Models) -> Iterator[tuple[str, str]]:
     """What the worker would say of names that open_clip doesn't know."""
     architecture, pretrained = model.get("architecture"), model.get("pretrained")
-    if not models or not isinstance(architecture, str) or ":" in architecture:
+    if not models or not isinstance(architecture, str) or has_own_weights(architecture):
         return
     if architecture not in models:
         close = difflib.get_close_matches(architecture, models, n=3, cutoff=0.5)
