@@ -48,7 +48,14 @@ SIZES = [(80, 24), (160, 50)]
 HOSTILE = "[/x] \x1b]2;PWNED\x07"
 
 
-def make_run(database: Path, run_id: str, day: int, attacks: list[str], labels: bool = True) -> None:
+def make_run(
+    database: Path,
+    run_id: str,
+    day: int,
+    attacks: list[str],
+    labels: bool = True,
+    precision: str = "exact (fp32)",
+) -> None:
     """A run of 400 candidates, half of them members, and 100 known non-members."""
     generator = np.random.default_rng(day)
     samples = [
@@ -70,7 +77,8 @@ def make_run(database: Path, run_id: str, day: int, attacks: list[str], labels: 
     for table, rows in {"samples": samples, "scores": scores}.items():
         pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table]), tables / f"{table}.parquet")
     created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    ingest(database, RunRow(run_id=run_id, status="done", created_at=created, architecture="RN50"), tables)
+    row = RunRow(run_id=run_id, status="done", created_at=created, architecture="RN50", precision=precision)
+    ingest(database, row, tables)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +86,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs with labels and one, the oldest, without."""
     path = tmp_path_factory.mktemp("plots") / "audits.duckdb"
     make_run(path, "run-new", 3, ["csa", "wsa"])
-    make_run(path, "run-old", 2, ["csa", HOSTILE])
+    make_run(path, "run-old", 2, ["csa", HOSTILE], precision="fast (bf16)")
     make_run(path, "run-unlabelled", 1, ["csa"], labels=False)
     return path
 
@@ -279,6 +287,21 @@ async def test_a_run_without_labels_has_no_roc_and_shows_its_scores_instead(
         assert str(pane.drawn_kind) == "roc"
         assert "no ROC for B" in notes(app)
         assert "t shows the scores" in notes(app)
+
+
+async def test_scores_of_different_precision_are_not_compared_silently(
+    make_app: MakeApp,
+    database: Path,
+    opened: Callable[..., Awaitable[PlotsPane]],
+    wait_until: WaitUntil,
+) -> None:
+    app = make_app(database)
+    async with app.run_test() as pilot:
+        await wait_until(pilot, lambda: app.board_ready.is_set())
+        await opened(pilot, [ScoredRun("run-new", "csa"), ScoredRun("run-old", "csa")])
+        assert "differ by that alone: exact (fp32) (A), fast (bf16) (B)" in notes(app)
+        await opened(pilot, [ScoredRun("run-new", "csa"), ScoredRun("run-new", "wsa")])
+        assert "precision" not in notes(app)
 
 
 async def test_scores_of_one_attack_are_on_one_axis_a_page_each_on_a_small_screen(

@@ -254,6 +254,7 @@ CSV, `y` copies the points.
                 "the scores are shown instead" if self.drawn_kind == "histogram" else "t shows the scores"
             )
             yield f"no ROC for {', '.join(without)}: its candidates have no labels of both kinds; {instead}"
+        yield from self._precisions()
         if self.drawn_kind == "roc" and self.scale != "linear" and self.curves:
             yield from self._starts()
         if self.drawn_kind == "histogram":
@@ -263,6 +264,17 @@ CSV, `y` copies the points.
             ]
             if outside:
                 yield f"scores outside of what is shown: {', '.join(outside)}; s shows all"
+
+    def _precisions(self) -> Iterator[str]:
+        """In what precision scores were computed, where that differs: it makes a difference by itself."""
+        found: dict[str, list[str]] = {}
+        for series, letter in self.letters.items():
+            run = self.tui.board.run(series.run_id) if self.tui.board_ready.is_set() else None
+            if run is not None and run.row is not None and run.row.precision:
+                found.setdefault(run.row.precision, []).append(letter)
+        if len(found) > 1:
+            each = ", ".join(f"{precision} ({' '.join(letters)})" for precision, letters in found.items())
+            yield f"scores of different precision differ by that alone: {each}"
 
     def _starts(self) -> Iterator[str]:
         """Where the curves begin, as far as that differs."""
