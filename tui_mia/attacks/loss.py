@@ -49,7 +49,7 @@ def loss() -> list[Attack]:
 class _Banks:
     """The banks of F folds as one: `image` and `text` are [U, D].
 
-    `inside` [U, F] is 1 where an entry is of a fold's bank, else 0. `last` is the
+    `inside` [F, U] is 1 where an entry is of a fold's bank, else 0. `last` is the
     block that was met last, and minus its loss against each bank, [F, n].
     """
 
@@ -68,7 +68,7 @@ class _Banks:
             torch.from_numpy(np.concatenate([getattr(block, side) for block in blocks])[first])
             for side in ("image", "text")
         )
-        inside = np.stack([np.isin(union, of_fold) for of_fold in keys], axis=1)
+        inside = np.stack([np.isin(union, of_fold) for of_fold in keys])
         return cls(scale, image, text, torch.from_numpy(inside.astype(np.float32)))
 
     def scorer(self, fold: int) -> Callable[[Block], Floats]:
@@ -91,14 +91,15 @@ class _Banks:
     def _log_sums(self, queries: NDArray[np.float32], bank: Tensor) -> Floats:
         """log of the sum over each bank of exp(scale * cosine): [n, D] and [U, D] to [F, n]."""
         rows = torch.from_numpy(np.ascontiguousarray(queries)).split(_ROWS)
-        sums: Floats = torch.cat([self._log_sums_of(each, bank) for each in rows]).T.numpy()
+        sums: Floats = torch.cat([self._log_sums_of(each, bank) for each in rows], dim=1).numpy()
         return sums
 
     def _log_sums_of(self, queries: Tensor, bank: Tensor) -> Tensor:
         # In place and in float32, which is what the cosines are good for; the sums are of numbers up to 1.
-        logits = (queries @ bank.T).mul_(self.scale)
-        highest = logits.amax(dim=1, keepdim=True)
-        sums = logits.sub_(highest).exp_() @ self.inside
+        # The bank goes first: MKL is a third slower at the same product the other way round.
+        logits = (bank @ queries.T).mul_(self.scale)
+        highest = logits.amax(dim=0)
+        sums = self.inside @ logits.sub_(highest).exp_()
         return highest.double() + sums.double().log()
 
 
