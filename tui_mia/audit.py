@@ -10,8 +10,7 @@ directory, where anyone can judge it again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -89,10 +88,10 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     with lock:
         with report.phase("encode"):
             earlier = [run.parts for run in directory.others()]
-            _require_the_same_models(encoding_of(spec, model, reference, 0), directory, report)
-            batch_size = spec.run.batch_size or _batch_size(
-                spec, model, reference, [*earlier, directory.parts]
-            )
+            encoding = encoding_of(spec, model, reference, 0)
+            _require_the_same_models(encoding, directory, report)
+            before = [read_index(folder).encoding for folder in (*earlier, directory.parts)]
+            batch_size = spec.run.batch_size or choose_batch_size(model, encoding, before)
             reuse = Reuse(directory.parts, earlier, encoding_of(spec, model, reference, batch_size))
             limit = BatchLimit(lambda message: report.tell(Note(message, "warning")))
             meter = Meter([each for each in (model, reference) if each])
@@ -171,14 +170,6 @@ def _require_the_same_models(now: Mapping[str, object], directory: RunDirectory,
         report.tell(
             Note(f"goes on with another {', '.join(others)}: the last digits of scores may differ", "warning")
         )
-
-
-def _batch_size(
-    spec: AuditSpec, model: TargetModel, reference: TargetModel | None, before: Iterable[Path]
-) -> int:
-    """What fills the device; the same for all attempts at a run and for all runs that encode alike."""
-    encoding = encoding_of(spec, model, reference, 0)
-    return choose_batch_size(model, encoding, [read_index(folder).encoding for folder in before])
 
 
 def _pools(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> dict[str, AuditPool]:
