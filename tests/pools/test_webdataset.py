@@ -3,10 +3,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 import tarfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -424,3 +426,32 @@ def test_no_header_however_odd_makes_reading_raise(
     spec = PoolSpec(source=[str(path)])
     [shard] = plan_shards("general", spec)
     assert all(isinstance(item, Pair | Reject) for item in read_shard(shard, spec))
+
+
+def test_control_c_is_heard_wherever_tarfile_is(tar: Callable[..., str], picture: Picture) -> None:
+    pool = PoolSpec.model_validate({"source": tar(sample("a", picture(1)))})
+    (shard,) = plan_shards("candidates", pool)
+    profiler = sys.getprofile()
+
+    def calls_of_reading(most: int) -> int:
+        """How many functions of `tarfile` reading calls; the one after `most` is interrupted."""
+        calls = 0
+
+        def count(frame: FrameType, event: str, argument: object) -> None:
+            nonlocal calls
+            calls += event == "call" and frame.f_code.co_filename == tarfile.__file__
+            if calls > most:
+                raise KeyboardInterrupt
+
+        sys.setprofile(count)
+        try:
+            assert len(list(read_shard(shard, pool))) == 1
+        finally:
+            sys.setprofile(profiler)
+        return calls
+
+    calls = calls_of_reading(1_000)
+    assert calls > 10
+    for call in range(calls):
+        with pytest.raises(KeyboardInterrupt):
+            calls_of_reading(call)

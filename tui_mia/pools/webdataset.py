@@ -184,9 +184,14 @@ def _take(
     elif member.size > limit:
         sample.problem = too_large(member.name, member.size, limit)
     else:
-        content = archive.extractfile(member)
-        assert content is not None, "regular members have content"
-        sample.files[extension] = content.read()
+        # Not by `extractfile`: making and closing its reader swallows what Python code raises, Ctrl+C too.
+        file = archive.fileobj
+        assert file is not None, "the archive is open"
+        file.seek(member.offset_data)
+        content = file.read(member.size)
+        if len(content) < member.size:
+            raise tarfile.ReadError("unexpected end of data")
+        sample.files[extension] = content
 
 
 def _members(file: BinaryIO, start: int = 0) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
