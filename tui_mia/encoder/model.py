@@ -261,8 +261,12 @@ def _device(name: str) -> torch.device:
 def device_identity(device: torch.device) -> str:
     """A name for a device that is the same in every process, whichever GPU is its `cuda:0`."""
     if device.type == "cpu":
-        return "cpu"
+        return cpu_identity()
     return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
+
+
+def cpu_identity() -> str:
+    return "cpu"
 
 
 def choose_number_format(precision: str, device: torch.device) -> NumberFormat:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -13,8 +14,13 @@ def put_in_place(temporary: Path, path: Path) -> None:
     _to_disk(path.parent)
 
 
+def temporary_of(path: Path) -> Path:
+    """Where to write what becomes a file: two that write the same one are not in each other's way."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+
+
 def replace_with_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path)
     temporary.write_text(text, encoding="utf-8")
     put_in_place(temporary, path)
 

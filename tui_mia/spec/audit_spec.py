@@ -185,6 +185,30 @@ class RunSpec(_Table):
     """The seed of what is drawn for WSA: subsamples and classifiers. Folds go by content, without a seed."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Images a batch; by default 32 on a CPU, and on a GPU what fills it, found when the run starts."""
+    devices: Literal["all"] | list[str] | None = None
+    """Where pairs are encoded, by a process each: `all` GPUs or a list of them (`["cuda:0", "cuda:3"]`).
+
+    By default on `model.device` alone. `["cpu", "cpu"]` is two processes with half of the cores each.
+    """
+    threads: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Threads of each process that encodes; by default its share of the cores."""
+
+    @field_validator("devices")
+    @classmethod
+    def _devices_of_one_kind(cls, value: Literal["all"] | list[str] | None) -> object:
+        if value is None or value == "all":
+            return value
+        if not value:
+            raise ValueError("names no device")
+        for name in value:
+            if not re.fullmatch(r"cpu|cuda:[0-9]{1,2}", name, re.ASCII):
+                raise ValueError(f"{name!r} must be cpu or cuda:N")
+        of_gpus = [name for name in value if name != "cpu"]
+        if of_gpus and len(of_gpus) < len(value):
+            raise ValueError("has both CPUs and GPUs, whose results differ in the last digits; name one kind")
+        if len(set(of_gpus)) < len(of_gpus):
+            raise ValueError("names a GPU twice")
+        return value
 
 
 class OutputSpec(_Table):
@@ -215,6 +239,12 @@ class AuditSpec(_Table):
         if not value.requested():
             raise ValueError("asks for no attack; leave [attacks] out to run all of them")
         return value
+
+    @model_validator(mode="after")
+    def _devices_are_named_once(self) -> Self:
+        if self.run.devices is not None and self.model.device != "auto":
+            raise ValueError("run.devices and model.device both name devices; leave one of them out")
+        return self
 
     @property
     def views(self) -> int:
