@@ -23,7 +23,7 @@ class Here:
     """
 
     def __init__(self, spec: AuditSpec, directory: RunDirectory, report: Reporter, writer: str = "") -> None:
-        threads = spec.run.threads
+        threads, self._threads_before = spec.run.threads, torch.get_num_threads()
         if threads is not None:
             torch.set_num_threads(threads)
         self._models = LoadedModels(spec)
@@ -42,8 +42,12 @@ class Here:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        with self._models.lock(lambda message: self._report.tell(Note(message))):
-            yield
+        try:
+            with self._models.lock(lambda message: self._report.tell(Note(message))):
+                yield
+        finally:
+            # Attacks are fitted alike wherever the pairs were encoded.
+            torch.set_num_threads(self._threads_before)
 
     def encode(self, schedule: Schedule) -> None:
         encode_here(self._ready, schedule)
