@@ -10,7 +10,8 @@ directory, where anyone can judge it again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 
 from tui_mia.attacks import (
     AttackError,
@@ -34,10 +35,11 @@ from tui_mia.encoder import (
     read_indexes,
     read_rejects,
 )
-from tui_mia.evidence import judge
-from tui_mia.pools import PoolError, keep_apart, plan_shards
+from tui_mia.evidence import Check, judge
+from tui_mia.pools import PoolError, PoolName, Shard, keep_apart, plan_shards
 from tui_mia.runs import Loaded, Note, ReferenceLoaded, RunDirectory, Skipped
 from tui_mia.runs.reporter import Reporter
+from tui_mia.runs.tasks import TaskDirectory
 from tui_mia.scored import FITTED_TO_CANDIDATES
 from tui_mia.spec import AuditSpec
 from tui_mia.stored import read_audited
@@ -70,21 +72,8 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     """
     with report.phase("plan"):
         attacks = make_attacks(spec.attacks)
-        shards = {pool: plan_shards(pool, pool_spec) for pool, pool_spec in spec.pool_specs().items()}
-    with report.phase("load"):
-        encoders = open_encoders(spec, directory, report)
-        about = encoders.about
-        _tell_loaded(about, report)
-    with encoders.at_work():
-        with report.phase("encode"):
-            _require_the_same_models(about.encoding, directory, report)
-            schedule = Schedule(shards, spec.pool_specs(), report.progress, report.shard)
-            encoders.encode(schedule)
-            if told := encoders.reuse.summary():
-                report.tell(Note(told))
-            _require_all_shards(schedule, directory)
-        with report.phase("repeat"):
-            again = list(encoded_again(encoders.repeat(shards["candidates"])))
+        shards = _plan(spec)
+    about, again = _encode(spec, directory, report, shards)
     logit_scale = about.target.logit_scale
     with report.phase("sort"):
         pools = _pools(spec, directory, report)
@@ -121,6 +110,58 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
         report.tell(Skipped(attack, reason.removeprefix(f"{attack}: ")))
     if outcome.failed:
         raise AuditError("\n".join(outcome.failed.values()))
+
+
+def encode_task(spec: AuditSpec, directory: TaskDirectory, report: Reporter) -> None:
+    """Encode the share of one task of an array; the rest of the audit is for whoever resumes the run.
+
+    Raises:
+        AUDIT_ERRORS: with what to change.
+    """
+    with report.phase("plan"):
+        make_attacks(spec.attacks)
+        shards = _share(_plan(spec), spec, directory)
+    _encode(spec, directory, report, shards)
+
+
+def _plan(spec: AuditSpec) -> dict[PoolName, list[Shard]]:
+    return {pool: plan_shards(pool, pool_spec) for pool, pool_spec in spec.pool_specs().items()}
+
+
+def _share(
+    shards: Mapping[PoolName, Sequence[Shard]], spec: AuditSpec, task: TaskDirectory
+) -> dict[PoolName, list[Shard]]:
+    """Every `count`-th of all shards; a pool with a limit is the share of one task, as it has one encoder."""
+    pools, place, share = spec.pool_specs(), count(), dict[PoolName, list[Shard]]()
+    for pool, of_pool in shards.items():
+        if pools[pool].limit is not None:
+            is_ours = next(place) % task.count == task.index
+            share[pool] = list(of_pool) if is_ours else []
+        else:
+            share[pool] = [shard for shard in of_pool if next(place) % task.count == task.index]
+    return share
+
+
+def _encode(
+    spec: AuditSpec, directory: RunDirectory, report: Reporter, shards: Mapping[PoolName, Sequence[Shard]]
+) -> tuple[About, list[Check]]:
+    """Encode shards; what the models are, and whether they see the same once more."""
+    with report.phase("load"):
+        encoders = open_encoders(spec, directory, report)
+        about = encoders.about
+        _tell_loaded(about, report)
+    with encoders.at_work():
+        with report.phase("encode"):
+            _require_the_same_models(about.encoding, directory, report)
+            schedule = Schedule(shards, spec.pool_specs(), report.progress, report.shard)
+            encoders.encode(schedule)
+            if told := encoders.reuse.summary():
+                report.tell(Note(told))
+            _require_all_shards(schedule, directory)
+        if isinstance(directory, TaskDirectory):
+            return about, []
+        with report.phase("repeat"):
+            return about, list(encoded_again(encoders.repeat(shards["candidates"])))
 
 
 def _tell_loaded(about: About, report: Reporter) -> None:
@@ -167,8 +208,8 @@ def _pools(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> dict[s
     encoded = {name: EncodedPool(part_paths(directory.parts, name)) for name in spec.pool_specs()}
     overlaps = keep_apart({name: pool.sample_ids for name, pool in encoded.items()})
     for pool, overlap in overlaps.items():
-        for reason, count in Counter(overlap.reasons.values()).most_common():
-            report.tell(Note(f"{pool}: {count} left out: {reason}", "warning"))
+        for reason, pairs in Counter(overlap.reasons.values()).most_common():
+            report.tell(Note(f"{pool}: {pairs} left out: {reason}", "warning"))
     return {
         name: AuditPool(
             name=name,

@@ -152,6 +152,11 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = False,
     fail_on: FailOn = None,
+    task_index: Annotated[
+        int | None,
+        typer.Option(min=0, help="Encode the share of one task of an array only, counted from 0."),
+    ] = None,
+    task_count: Annotated[int | None, typer.Option(min=1, help="How many tasks the array has.")] = None,
 ) -> None:
     """Audit a model: carry out AUDIT.TOML, or what the options say."""
     given = {
@@ -167,7 +172,15 @@ def run(
         "output.database": db and str(db),
     }
     spec = _asked(spec_file, given, set_, attacks)
-    _audit(spec, new=new, json=json, plain=plain, quiet=quiet, verbose=verbose, fail_on=fail_on)
+    if task_index is None and task_count is None:
+        _audit(spec, new=new, json=json, plain=plain, quiet=quiet, verbose=verbose, fail_on=fail_on)
+        return
+    if task_index is None or task_count is None or task_index >= task_count:
+        _fail("give both, --task-index from 0 to below --task-count", ExitCode.USAGE)
+    if new or fail_on:
+        _fail("--new and --fail-on are for whole runs; a task joins that of the others", ExitCode.USAGE)
+    display = _display(json=json, plain=plain, quiet=quiet, verbose=verbose)
+    _task(spec, task_index, task_count, display, json=json, verbose=verbose)
 
 
 @app.command()
@@ -528,6 +541,34 @@ def _audit(
     _land(Path(spec.output.database))
     directory = open_run(spec, display, new=new)
     _see_through(directory, display, json=json, quiet=quiet, verbose=verbose, fail_on=fail_on)
+
+
+def _task(spec: AuditSpec, index: int, count: int, display: Display, *, json: bool, verbose: bool) -> None:
+    """Do one task of an array, and say how it went."""
+    from tui_mia.headless import do_task, open_task
+
+    try:
+        task = open_task(spec, index, count, display)
+        finished = do_task(task, display, verbose=verbose)
+    finally:
+        display.close()
+    named = f"task {index} of {count} of run {task.run_id}"
+    if json:
+        _print_json(
+            {
+                "run_id": task.run_id,
+                "run_directory": str(task.path),
+                "task_index": index,
+                "task_count": count,
+                "status": finished.status,
+                "error": finished.error,
+            }
+        )
+    if finished.status == "failed":
+        _fail(f"{named} failed: {finished.error}\nthe same command goes on with it", ExitCode.FAILED)
+    if finished.status == "cancelled":
+        _fail(f"{named} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
+    display.say(f"{named} is done; when all tasks are: tui-mia resume {task.path}")
 
 
 def _see_through(

@@ -22,14 +22,13 @@ class Here:
         ModelError: if one can't be loaded.
     """
 
-    def __init__(self, spec: AuditSpec, directory: RunDirectory, report: Reporter, writer: str = "") -> None:
+    def __init__(self, spec: AuditSpec, directory: RunDirectory, report: Reporter) -> None:
         threads, self._threads_before = spec.run.threads, torch.get_num_threads()
         if threads is not None:
             torch.set_num_threads(threads)
         self._models = LoadedModels(spec)
         self._directory = directory
         self._report = report
-        self._writer = writer
         self._decoders = threads
         self._encoder: ShardEncoder | None = None
         self.about = self._models.about
@@ -62,6 +61,6 @@ class Here:
             earlier = [run.parts for run in self._directory.others()]
             warn = lambda message: self._report.tell(Note(message, "warning"))  # noqa: E731
             self._encoder = self._models.encoder(
-                self._directory.parts, earlier, warn, self._writer, self._decoders
+                self._directory.parts, earlier, warn, self._directory.writer, self._decoders
             )
         return self._encoder

@@ -27,12 +27,14 @@ SECONDS_BETWEEN_TELLING = 0.25
 class Place:
     """Where an encoder is to work: `name` tells it apart from the others of its run.
 
-    `threads` is how many of a CPU it has, None for as many as PyTorch takes.
+    `threads` is how many of a CPU it has, None for as many as PyTorch takes. `writer` is who it
+    is to those that come after it.
     """
 
     name: str
     device: str
     threads: int | None
+    writer: str
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class Member:
                 self._directory.parts,
                 earlier,
                 lambda message: self._add(warnings=(f"{self._place.name}: {message}",)),
-                self._place.name.replace(":", "-"),
+                self._place.writer,
                 self._place.threads,
             )
         return self._encoder

@@ -21,17 +21,17 @@ def open_encoders(spec: AuditSpec, directory: RunDirectory, report: Reporter) ->
         ModelError: if the models can't be loaded.
         CrewError: if no encoder can be had.
     """
-    places = _places(spec)
+    places = _places(spec, directory.writer)
     if len(places) == 1:
         on_it = spec.model.model_copy(update={"device": places[0].device})
         return Here(spec.model_copy(update={"model": on_it}), directory, report)
     return Processes(spec, directory, report, places)
 
 
-def _places(spec: AuditSpec) -> list[Place]:
+def _places(spec: AuditSpec, writer: str) -> list[Place]:
     devices = spec.run.devices
     if devices is None:
-        return [Place(spec.model.device, spec.model.device, spec.run.threads)]
+        return [Place(spec.model.device, spec.model.device, spec.run.threads, writer)]
     if devices == "all":
         found = torch.cuda.device_count()
         devices = [f"cuda:{number}" for number in range(found)] or ["cpu"]
@@ -44,4 +44,8 @@ def _places(spec: AuditSpec) -> list[Place]:
     threads = spec.run.threads or max(1, cores() // len(devices))
     # CUDA devices are numbered apart; processes on a CPU are told apart here.
     names = [name if name != "cpu" else f"cpu-{number}" for number, name in enumerate(devices, 1)]
-    return [Place(name, device, threads) for name, device in zip(names, devices, strict=True)]
+    prefix = f"{writer}-" if writer else ""
+    return [
+        Place(name, device, threads, prefix + name.replace(":", "-"))
+        for name, device in zip(names, devices, strict=True)
+    ]

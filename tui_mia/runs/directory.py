@@ -8,6 +8,7 @@
 - `queued`: there while the run waits for its device, since when it was written
 - `parts/`: one Parquet file a shard, written whole: samples, similarities, embeddings; and an index of
   them for later runs
+- `tasks/`: events, log and worker of each task of an array, where the run has some
 - `tables/`: the DuckDB tables of the run, as Parquet
 - `landed`: when the run ended whose tables the database has
 """
@@ -112,6 +113,16 @@ class RunDirectory:
     @property
     def tables(self) -> Path:
         return self.path / "tables"
+
+    @property
+    def worker_arguments(self) -> list[str]:
+        """What a worker is started with to know what it is to do."""
+        return [str(self.path)]
+
+    @property
+    def writer(self) -> str:
+        """What tells those apart who write down what they have encoded; nothing where there is one."""
+        return ""
 
     @property
     def database(self) -> Path:
