@@ -205,7 +205,9 @@ class Processes:
     def _started(self, place: Place) -> _Encoder:
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(theirs, self._spec, self._directory.path, place), daemon=True
+            target=_serve,
+            args=(theirs, self._spec, self._directory.path, place, os.getpid()),
+            daemon=True,
         )
         process.start()
         # With it, the end of the process is the end of what can be read.
@@ -225,11 +227,13 @@ class Processes:
         self._report.tell(Note(message, level))
 
 
-def _serve(connection: Connection[Any, Any], spec: AuditSpec, run: Path, place: Place) -> None:
+def _serve(connection: Connection[Any, Any], spec: AuditSpec, run: Path, place: Place, parent: int) -> None:
     """What a process does: load, and encode what it is given until nobody is there any more."""
     # Two that write the same part would spoil it: an encoder does not outlive whoever asks it.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return
     try:
         try:
             member = Member(spec, run, place)
