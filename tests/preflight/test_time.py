@@ -91,7 +91,11 @@ def test_several_gpus_share_the_work(spec: AuditSpec, monkeypatch: pytest.Monkey
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def device(devices: object) -> Device:
-        return device_of(spec.model_copy(update={"run": RunSpec.model_validate({"devices": devices})}))
+        run, model = (
+            RunSpec.model_validate({"devices": devices}),
+            spec.model.model_copy(update={"device": "auto"}),
+        )
+        return device_of(spec.model_copy(update={"run": run, "model": model}))
 
     assert device("all") == Device("cuda", visible[0], count=4)
     assert device(["cuda:1", "cuda:3"]).count == 2
