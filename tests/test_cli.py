@@ -203,6 +203,20 @@ def test_a_spec_that_is_wrong_is_exit_code_2_with_a_line_on_stderr(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_tag_takes_away_that_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    spec = tmp_path / "audit.toml"
+    spec.write_text("[model]\narchitecture = 'ViT-B-32'\npretrained = 'openai'\n")
+    arguments = ["check", str(spec), "--model", "hf-hub:org/name", "--candidates", str(tmp_path / "gone.csv")]
+    _, _, err = main(arguments, monkeypatch, capsys)
+    assert "model.pretrained: hf-hub:org/name has weights of its own, and openai would not be loaded" in err
+    code, _, err = main([*arguments, "--pretrained", ""], monkeypatch, capsys)
+    assert code == ExitCode.USAGE
+    assert "gone.csv" in err
+    assert "pretrained" not in err
+
+
 def main(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> tuple[object, str, str]:

@@ -45,7 +45,7 @@ SpecFile = Annotated[
     Path | None, typer.Argument(metavar="[AUDIT.TOML]", help="The spec; options go over it.")
 ]
 Model = Annotated[str | None, typer.Option(help="open_clip architecture, local-dir:PATH or hf-hub:ORG/NAME.")]
-Pretrained = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file.")]
+Pretrained = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file; '' for none.")]
 Candidates = Annotated[list[str] | None, typer.Option(help="Source of the candidates; may be given again.")]
 NonMembers = Annotated[list[str] | None, typer.Option(help="Source of known non-members.")]
 General = Annotated[list[str] | None, typer.Option(help="Source of the general pool.")]
@@ -54,7 +54,7 @@ Reference = Annotated[
     str | None, typer.Option(help="A model known not to have seen the candidates, named like --model.")
 ]
 ReferencePretrained = Annotated[
-    str | None, typer.Option(help="Pretrained tag or checkpoint file of the reference.")
+    str | None, typer.Option(help="Pretrained tag or checkpoint file of the reference; '' for none.")
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str | None, typer.Option(help="exact or fast.")]
@@ -507,7 +507,9 @@ def _asked(
     from tui_mia.overrides import attack_names, parse_assignment
     from tui_mia.spec import load_spec
 
-    overrides: dict[str, Any] = {key: value for key, value in given.items() if value}
+    overrides: dict[str, Any] = {
+        key: value for key, value in given.items() if value or (value == "" and key.endswith(".pretrained"))
+    }
     overrides |= dict(parse_assignment(assignment) for assignment in assignments or [])
     return load_spec(spec_file, overrides, None if attacks is None else attack_names(attacks))
 
