@@ -100,6 +100,8 @@ def main() -> NoReturn:
         code = _exit_code(error)
         if code is None:
             raise
+        if code == ExitCode.INTERRUPTED:
+            sys.exit(code)
         _fail(_words(error), code)
     sys.exit(ExitCode.DONE)
 
@@ -273,9 +275,11 @@ def init(
     """Write a commented audit.toml to start from."""
     from tui_mia.spec_template import spec_template
 
+    # Before the file is opened: who is interrupted meanwhile leaves none that is empty.
+    text = spec_template()
     try:
         with as_the_user_has_it(), path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(spec_template())
+            file.write(text)
     except FileExistsError:
         _fail(f"{path} is there already; --force writes over it", ExitCode.USAGE)
     except OSError as error:
@@ -345,9 +349,10 @@ def query(
     from tui_mia.display import print_rows
     from tui_mia.display.data import write_csv, write_json
     from tui_mia.store import query as ask
+    from tui_mia.store import stopped_by_control_c
 
     _land(db)
-    with ask(db, sql) as result:
+    with stopped_by_control_c() as handle, ask(db, sql, handle=handle) as result:
         if json:
             write_json(result.columns, result)
         elif csv or not sys.stdout.isatty():
@@ -638,8 +643,10 @@ def _exit_code(error: Exception) -> ExitCode | None:
     """The exit code of an error that a user can act on; None for a defect of ours."""
     from tui_mia.runs import RunDirectoryError
     from tui_mia.spec import SpecError
-    from tui_mia.store import DatabaseLocked, StoreError
+    from tui_mia.store import DatabaseLocked, StoreError, is_interrupt
 
+    if is_interrupt(error):
+        return ExitCode.INTERRUPTED
     if isinstance(error, DatabaseLocked):
         return ExitCode.LOCKED
     if isinstance(error, SpecError):

@@ -48,8 +48,8 @@ PAIRS_A_TAR = 30
 TARS = {"candidates": 4, "nonmembers": 4, "general": 4}
 MOST_KILLS_A_RUN = 3
 # What is put in its place: by a worker rejects and samples of each part, and ten tables; by the front end
-# the spec, the run directory, and the mark that the database has the run.
-RENAMES = {"worker": 2 * sum(TARS.values()) + 10, "front end": 3}
+# the spec and the run directory.
+RENAMES = {"worker": 2 * sum(TARS.values()) + 10, "front end": 2}
 SPEC = """
 [model]
 architecture = "local-dir:{world}/models/target"
