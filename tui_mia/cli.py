@@ -45,7 +45,7 @@ SpecFile = Annotated[
     Path | None, typer.Argument(metavar="[AUDIT.TOML]", help="The spec; options go over it.")
 ]
 Model = Annotated[str | None, typer.Option(help="open_clip architecture, local-dir:PATH or hf-hub:ORG/NAME.")]
-Pretrained = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file.")]
+Pretrained = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file; '' for none.")]
 Candidates = Annotated[list[str] | None, typer.Option(help="Source of the candidates; may be given again.")]
 NonMembers = Annotated[list[str] | None, typer.Option(help="Source of known non-members.")]
 General = Annotated[list[str] | None, typer.Option(help="Source of the general pool.")]
@@ -54,7 +54,7 @@ Reference = Annotated[
     str | None, typer.Option(help="A model known not to have seen the candidates, named like --model.")
 ]
 ReferencePretrained = Annotated[
-    str | None, typer.Option(help="Pretrained tag or checkpoint file of the reference.")
+    str | None, typer.Option(help="Pretrained tag or checkpoint file of the reference; '' for none.")
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str | None, typer.Option(help="exact or fast.")]
@@ -100,6 +100,8 @@ def main() -> NoReturn:
         code = _exit_code(error)
         if code is None:
             raise
+        if code == ExitCode.INTERRUPTED:
+            sys.exit(code)
         _fail(_words(error), code)
     sys.exit(ExitCode.DONE)
 
@@ -286,9 +288,11 @@ def init(
     """Write a commented audit.toml to start from."""
     from tui_mia.spec_template import spec_template
 
+    # Before the file is opened: who is interrupted meanwhile leaves none that is empty.
+    text = spec_template()
     try:
         with as_the_user_has_it(), path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(spec_template())
+            file.write(text)
     except FileExistsError:
         _fail(f"{path} is there already; --force writes over it", ExitCode.USAGE)
     except OSError as error:
@@ -358,9 +362,10 @@ def query(
     from tui_mia.display import print_rows
     from tui_mia.display.data import write_csv, write_json
     from tui_mia.store import query as ask
+    from tui_mia.store import stopped_by_control_c
 
     _land(db)
-    with ask(db, sql) as result:
+    with stopped_by_control_c() as handle, ask(db, sql, handle=handle) as result:
         if json:
             write_json(result.columns, result)
         elif csv or not sys.stdout.isatty():
@@ -520,7 +525,9 @@ def _asked(
     from tui_mia.overrides import attack_names, parse_assignment
     from tui_mia.spec import load_spec
 
-    overrides: dict[str, Any] = {key: value for key, value in given.items() if value}
+    overrides: dict[str, Any] = {
+        key: value for key, value in given.items() if value or (value == "" and key.endswith(".pretrained"))
+    }
     overrides |= dict(parse_assignment(assignment) for assignment in assignments or [])
     return load_spec(spec_file, overrides, None if attacks is None else attack_names(attacks))
 
@@ -677,8 +684,10 @@ def _exit_code(error: Exception) -> ExitCode | None:
     """The exit code of an error that a user can act on; None for a defect of ours."""
     from tui_mia.runs import RunDirectoryError
     from tui_mia.spec import SpecError
-    from tui_mia.store import DatabaseLocked, StoreError
+    from tui_mia.store import DatabaseLocked, StoreError, is_interrupt
 
+    if is_interrupt(error):
+        return ExitCode.INTERRUPTED
     if isinstance(error, DatabaseLocked):
         return ExitCode.LOCKED
     if isinstance(error, SpecError):

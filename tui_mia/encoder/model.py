@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -266,7 +268,8 @@ def device_identity(device: torch.device) -> str:
 
 
 def cpu_identity() -> str:
-    return "cpu"
+    """The CPU of this node: the folder of the locks may be shared by several."""
+    return f"cpu-{re.sub(r'[^A-Za-z0-9.-]', '_', platform.node())}"
 
 
 def choose_number_format(precision: str, device: torch.device) -> NumberFormat:

@@ -12,10 +12,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PoolName: TypeAlias = Literal["candidates", "nonmembers", "general", "bank"]
 ATTACK_ENTRY_POINTS = "tui_mia.attacks"
+# Empty is none: so a tag that a file names is taken away by an option or a form.
+Pretrained: TypeAlias = Annotated[str | None, AfterValidator(lambda value: value or None)]
 
 
 class _Table(BaseModel):
@@ -27,7 +29,7 @@ class _Table(BaseModel):
 class ModelSpec(_Table):
     architecture: str
     """An open_clip architecture (`ViT-B-32`), `local-dir:PATH` or `hf-hub:ORG/NAME`."""
-    pretrained: str | None = None
+    pretrained: Pretrained = None
     """Of an open_clip architecture: a tag (`laion2b_s34b_b79k`) or a checkpoint (.pt, .safetensors)."""
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
@@ -45,7 +47,7 @@ class ModelSpec(_Table):
 class ReferenceSpec(_Table):
     architecture: str
     """An open_clip architecture, `local-dir:PATH` or `hf-hub:ORG/NAME`; it need not be the model's."""
-    pretrained: str | None = None
+    pretrained: Pretrained = None
     """Of an open_clip architecture: a tag or a checkpoint (.pt, .safetensors)."""
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
