@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +66,7 @@ class Failure:
 def explained(error: BaseException, scheme: str) -> Failure:
     """What a library raised, without a word of it but the name of the error, a status and a code."""
     chain = list(_chain(error))
-    status, code = next(filter(None, map(_status, chain)), (None, ""))
+    status, code = _status_and_code(chain)
     names = {kind.__name__ for each in chain for kind in type(each).__mro__}
     kinds = (FileNotFoundError, PermissionError)
     told = f"{status}{f', {code}' if code else ''}" if status else type(chain[-1]).__name__
@@ -110,6 +110,15 @@ _CREDENTIALS: Final = {
 }
 
 
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error is about, if any."""
+    return _status_and_code(_chain(error))[0]
+
+
+def _status_and_code(chain: Iterable[BaseException]) -> tuple[int | None, str]:
+    return next(filter(None, map(_status, chain)), (None, ""))
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error and what led to it, up to the first."""
     seen: set[int] = set()
@@ -127,8 +136,10 @@ def _status(error: BaseException) -> tuple[int, str] | None:
         code = str(response.get("Error", {}).get("Code", ""))
         # Of a HEAD there is no body, and the code is the status once more.
         return (status, code if code.isalpha() and len(code) < _LONGEST_CODE else "") if status else None
-    for name in ("status", "code"):  # aiohttp, gcsfs
-        status = str(getattr(error, name, ""))
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    # Not of all that have one: aiohttp gives 400 to answers that break off.
+    for kind, name in (("ClientResponseError", "status"), ("HttpError", "code")):  # aiohttp, gcsfs
+        status = str(getattr(error, name, "")) if kind in kinds else ""
         if status.isdecimal() and 400 <= int(status) < 600:
             return int(status), ""
     return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, TypeVar
 
-from tui_mia.storage.errors import CHANGED, StorageError, explained
+from tui_mia.storage.errors import CHANGED, StorageError, explained, status_of
 from tui_mia.storage.url import Seen, Url, lacking_package
 
 Answer = TypeVar("Answer")
@@ -18,6 +18,8 @@ Answer = TypeVar("Answer")
 TRIES_TO_LOOK: Final = 3
 TRIES_TO_READ: Final = 6
 FIRST_PAUSE_SECONDS = 0.5
+# Of an empty object no range can be had, not even its beginning.
+_NOTHING_THERE: Final = 416
 _CONNECT_SECONDS: Final = 10
 _READ_SECONDS: Final = 60
 _NEVER: Final = threading.Event()
@@ -75,7 +77,16 @@ def read_beginning(url: Url, limit: int) -> bytes:
     Raises:
         StorageError: if it is not there, may not be read, or the store stays away.
     """
-    return persist(url, TRIES_TO_READ, lambda: _range(url, Seen(limit, None), 0, limit))
+
+    def attempt() -> bytes:
+        try:
+            return _range(url, Seen(limit, None), 0, limit)
+        except Exception as error:
+            if status_of(error) == _NOTHING_THERE:
+                return b""
+            raise
+
+    return persist(url, TRIES_TO_READ, attempt)
 
 
 def persist(
