@@ -47,8 +47,9 @@ class S3:
         self, method: str, name: str, content: bytes | None = None, more: Mapping[str, str] | None = None
     ) -> None:
         # As the owner, whose signature is not looked at; and no form.
-        owner = "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-        headers = {"Authorization": owner, "Content-Type": "application/octet-stream", **(more or {})}
+        owner = "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/s3/aws4_request, SignedHeaders=host"
+        headers = {"Authorization": f"{owner}, Signature=0", "Content-Type": "application/octet-stream"}
+        headers |= more or {}
         request = urllib.request.Request(f"{self.endpoint}/{name}", content, headers, method=method)
         with urllib.request.urlopen(request, timeout=30):
             pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from tui_mia.runs.space import naming
 from tui_mia.storage import Seen, Url
 
 _CHUNK_BYTES: Final = 2**23
+_ENDING: Final = re.compile(r"\.\w{1,16}")
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
@@ -61,7 +63,7 @@ def is_fetched(url: Url, seen: Seen) -> bool:
 def place_of(url: Url, seen: Seen) -> Path:
     """The file for an object that is what it was seen to be, with the ending that tells how to load it."""
     name = hashlib.sha256(f"{url}\0{seen.size}\0{seen.version}".encode()).hexdigest()[:32]
-    return checkpoints_folder() / f"{name}{url.suffix}"
+    return checkpoints_folder() / f"{name}{url.suffix if _ENDING.fullmatch(url.suffix) else ''}"
 
 
 def _sweep(folder: Path) -> None:
