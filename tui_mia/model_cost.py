@@ -32,6 +32,7 @@ from tui_mia.after_cost import time_after
 from tui_mia.costs import AfterCost, ModelCost
 from tui_mia.encoder.appearance import FORM_NAMES, STATISTICS_NAMES
 from tui_mia.encoder.batch_size import found_before
+from tui_mia.encoder.checkpoints import is_fetched
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.encoding import BATCH_SIZE, encoding_of
 from tui_mia.encoder.fast_paths import speed_up
@@ -42,11 +43,12 @@ from tui_mia.encoder.operations import empty_images, image_side, operations_of, 
 from tui_mia.encoder.preprocess import in_bytes
 from tui_mia.encoder.reuse import Reuse
 from tui_mia.encoder.reuse_index import INDEXES, read_indexes
-from tui_mia.network import is_on_a_hub, keep_off_the_network, names_a_hub
+from tui_mia.network import is_on_a_hub, keep_off_the_network
 from tui_mia.pools import Pair, PoolError, PoolName, Reject, plan_shards
 from tui_mia.pools.preview import preview
 from tui_mia.runs.directory import runs_folder
-from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec
+from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec, checkpoint_path, has_own_weights
+from tui_mia.storage import StorageError, Url
 
 PAIRS_TIMED = 128
 WARM_UP_PAIRS = 2
@@ -75,16 +77,19 @@ def main(arguments: list[str]) -> None:
             start = time.perf_counter()
             model = _model(on_cpu if device == "cpu" else _exact(on_cpu), table)
             load_seconds += time.perf_counter() - start
-            described = _described(model, loaded=not is_on_a_hub(model_spec))
+            described = _described(model, loaded=not _is_elsewhere(model_spec))
             costs[table] = _counted(described, model, batch_size)
             models[table] = model
         except ModelError as error:
             costs[table] = ModelCost(problem=str(error))
+        except StorageError as error:
+            costs[table] = ModelCost(problem=f"{table}.pretrained: {error}")
         except Exception as error:  # hubs, configurations and architectures raise all sorts of things
             costs[table] = ModelCost(unknown=f"{type(error).__name__}: {str(error).strip()[:300]}")
     measured: dict[str, Any] = {}
     if len(models) == len(costs):
-        encoded = _entries_encoded(spec, models, batch_size, device, gpu)
+        here = all(cost.loaded for cost in costs.values())
+        encoded = _entries_encoded(spec, models, batch_size, device, gpu) if here else 0
         if device == "cpu":
             start = time.perf_counter()
             for model in models.values():
@@ -113,7 +118,7 @@ def _exact(spec: ModelSpec) -> ModelSpec:
 
 def _model(spec: ModelSpec, table: ModelTable) -> TargetModel:
     """The model with its weights where they are in a file; else of the same shape, with weights of chance."""
-    if not is_on_a_hub(spec):
+    if not _is_elsewhere(spec):
         return load_target(spec, table, as_it_is=True)
     if ":" not in spec.architecture:
         check_names(spec, table)
@@ -130,6 +135,18 @@ def _model(spec: ModelSpec, table: ModelTable) -> TargetModel:
         number_format="fp32",
         fingerprint=Fingerprint("", "", "", ""),
     )
+
+
+def _is_elsewhere(spec: ModelSpec) -> bool:
+    """Whether a run would have to fetch the weights first.
+
+    Raises:
+        StorageError: for a checkpoint by URL that can't be looked at.
+    """
+    checkpoint = None if has_own_weights(spec.architecture) else checkpoint_path(spec.pretrained)
+    if isinstance(checkpoint, Url):
+        return not is_fetched(checkpoint, checkpoint.look())
+    return is_on_a_hub(spec)
 
 
 def _untrained(architecture: str) -> tuple[Any, Any]:
@@ -162,7 +179,7 @@ def _entries_encoded(
     """How many entries the audit will take over from earlier runs of its database."""
     runs = runs_folder(Path(spec.output.database).resolve())
     folders = sorted({path.parent for path in runs.glob(f"*/parts/{INDEXES}")})
-    if not folders or names_a_hub(spec):
+    if not folders:
         return 0
     target, reference = models["model"], models.get("reference")
     target = replace(target, number_format=_number_format(target, spec.model, device))

@@ -1,4 +1,4 @@
-"""Whether a process may use the network: only where the spec names a model that is on a hub."""
+"""Whether a process may use the network: only where the spec names a model on a hub, or something by URL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from typing import Any, Final
 
 from tui_mia.spec import AuditSpec, ModelSpec, checkpoint_path, has_own_weights
+from tui_mia.storage import is_url
 
 _REACHING_OUT: Final = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _ASKING_FOR_A_NAME: Final = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
@@ -20,12 +21,21 @@ class NetworkRefusedError(OSError):
     """Something wants to use the network in an audit of what is on this machine."""
 
     def __init__(self) -> None:
-        super().__init__("an audit whose spec names no model on a hub uses no network")
+        super().__init__("an audit whose spec names neither a model on a hub nor a URL uses no network")
 
 
 def names_a_hub(spec: AuditSpec) -> bool:
     """Whether the weights of the model or of the reference may have to be fetched."""
     return any(map(is_on_a_hub, filter(None, (spec.model, spec.reference_model))))
+
+
+def names_a_url(spec: AuditSpec) -> bool:
+    """Whether a pool or a checkpoint lies in object storage."""
+    models = filter(None, (spec.model, spec.reference_model))
+    named = [model.pretrained for model in models]
+    for pool in spec.pool_specs().values():
+        named += [*pool.source, pool.keys]
+    return any(is_url(name) for name in named if name)
 
 
 def is_on_a_hub(model: ModelSpec) -> bool:
@@ -41,12 +51,12 @@ def environment_of(spec: AuditSpec) -> dict[str, str]:
 
 
 def keep_off_the_network(spec: AuditSpec) -> None:
-    """Forbid this process the network for good, unless the spec names a model on a hub.
+    """Forbid this process the network for good, unless the spec names a model on a hub, or a URL.
 
     A model's configuration names what it likes, a tokenizer on a hub for instance.
     """
     os.environ |= environment_of(spec)
-    if not names_a_hub(spec):
+    if not names_a_hub(spec) and not names_a_url(spec):
         sys.addaudithook(_refuse)
 
 

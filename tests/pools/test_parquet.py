@@ -12,6 +12,7 @@ import pytest
 
 from tui_mia.pools import Pair, PoolError, Reject, plan_shards, read_shard
 from tui_mia.spec import PoolSpec
+from tui_mia.storage import size_of
 
 ReadPool = Callable[..., tuple[list[Pair], list[Reject]]]
 Picture = Callable[..., bytes]
@@ -176,5 +177,5 @@ def test_reading_images_from_a_column_takes_little_memory(parquet: Callable[...,
     before, peak = pa.total_allocated_bytes(), 0
     for _ in read_shard(shard, spec):
         peak = max(peak, pa.total_allocated_bytes() - before)
-    assert shard.path.stat().st_size > 50e6
+    assert size_of(shard.path) > 50e6
     assert peak < 20e6

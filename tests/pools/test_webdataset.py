@@ -366,7 +366,7 @@ def test_a_file_that_is_no_tar_is_one_reject(tmp_path: Path, read_pool: ReadPool
 def test_a_tar_that_vanished_after_planning_is_an_error(tar: Callable[..., str], picture: Picture) -> None:
     spec = PoolSpec(source=[tar(sample("0", picture()))])
     [shard] = plan_shards("general", spec)
-    shard.path.unlink()
+    Path(str(shard.path)).unlink()
     with pytest.raises(PoolError, match=r"pools\.general: .*set\.tar: can't be read: No such file"):
         list(read_shard(shard, spec))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 from tui_mia.pools import Pair, Reject, image_digest
+from tui_mia.storage import Location, Url
 
 Signature: TypeAlias = list[str | int]
 
@@ -48,7 +50,18 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def signature_of(path: Path) -> Signature:
-    """By what a file that has not changed is known without reading it."""
+def tar_digest(path: Location, signature: Signature) -> str:
+    """Of a file its content; of an object what its store says of it, or it would be fetched twice."""
+    if isinstance(path, Url):
+        return hashlib.sha256(json.dumps(signature).encode()).hexdigest()
+    return file_digest(path)
+
+
+def signature_of(path: Location) -> Signature:
+    """By what a file or object that has not changed is known without reading it."""
+    if isinstance(path, Url):
+        seen = path.look()
+        # Of nothing but its size an object is not known: then it is never the same.
+        return [str(path), seen.size, seen.version or secrets.token_hex()]
     status = path.stat()
     return [str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]

@@ -18,6 +18,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tui_mia.encoder.checkpoints import checkpoints_folder, fetched_checkpoint
 from tui_mia.encoder.fast_paths import encode_texts, seconds_of, speed_up
 from tui_mia.encoder.fingerprint import Fingerprint, take_fingerprint
 from tui_mia.encoder.operations import Operations, count_operations
@@ -26,6 +27,7 @@ from tui_mia.network import NetworkRefusedError, is_on_a_hub
 from tui_mia.private import as_the_user_has_it
 from tui_mia.runs.space import full_message, is_full
 from tui_mia.spec import ModelSpec, checkpoint_path, has_own_weights
+from tui_mia.storage import StorageError, Url
 
 NumberFormat: TypeAlias = Literal["fp32", "fp16", "bf16"]
 # The table of a spec that names a model.
@@ -140,10 +142,11 @@ def _load(
     named = _named(spec, table)
     if not has_own_weights(spec.architecture):
         check_names(spec, table)
+    pretrained = _pretrained(spec, named)
 
     def create() -> Any:
         return open_clip.create_model_from_pretrained(
-            spec.architecture, spec.pretrained, precision=number_format, device=device, weights_only=True
+            spec.architecture, pretrained, precision=number_format, device=device, weights_only=True
         )
 
     try:
@@ -188,6 +191,24 @@ def _load(
             f"{named}: can't be loaded ({what}); the file may be damaged, or no file of weights"
             if checkpoint_path(spec.pretrained)
             else f"{named}: can't be loaded ({what})"
+        ) from error
+
+
+def _pretrained(spec: ModelSpec, named: str) -> str | None:
+    """What open_clip is told of the weights: a tag or a file on this machine."""
+    checkpoint = checkpoint_path(spec.pretrained)
+    if not isinstance(checkpoint, Url):
+        return spec.pretrained
+    try:
+        return str(fetched_checkpoint(checkpoint))
+    except StorageError as error:
+        raise ModelError(f"{named}: {error.strerror}") from None
+    except OSError as error:
+        folder = checkpoints_folder()
+        why = full_message(folder, error) if is_full(error) else f"{folder}: {error.strerror}"
+        raise ModelError(
+            f"{named}: it can't be kept on this machine: {why}; "
+            f"make space, or let XDG_CACHE_HOME name a folder elsewhere"
         ) from error
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tui_mia.encoder.content import EntriesDigest, Signature, file_digest, signature_of
+from tui_mia.encoder.content import EntriesDigest, Signature, signature_of, tar_digest
 from tui_mia.encoder.encode import NOT_FINITE
 from tui_mia.encoder.encoding import SEED, VIEWS
 from tui_mia.encoder.parts import part_files, with_first_views
@@ -203,7 +203,7 @@ class Reuse:
             tell_shard(self._folder, encoded, self._writer)
 
     def _tar_digest(self, shard: Shard, signature: Signature) -> str:
-        return self._digests.get(json.dumps(signature)) or file_digest(shard.path)
+        return self._digests.get(json.dumps(signature)) or tar_digest(shard.path, signature)
 
     def _differing(self, run: EarlierRun) -> list[str]:
         """The names of what would have to be the same and is not."""

@@ -63,6 +63,7 @@ def plan_coco(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -
 
 def read_coco(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
     """Stream the captions of a shard; the key is the annotation's id, or its place in the order."""
+    assert isinstance(shard.path, Path), "captions are not read by URL"
     coco = load_coco(shard.path, _caption_field(spec), _member_field(spec))
     folder = _image_folder(shard.path, spec, coco)
     if folder is None:

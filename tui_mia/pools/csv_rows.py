@@ -5,21 +5,21 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO
 
 from tui_mia.pools.found import UnusableError
 from tui_mia.pools.pair import Shard
 from tui_mia.pools.text_lines import LINE_LIMIT_BYTES, Cut, cut_rows, lines, open_text
+from tui_mia.storage import Location
 
 
-def columns(path: Path) -> list[str]:
+def columns(path: Location) -> list[str]:
     """The names in the first row; none in an empty file."""
     with open_text(path) as file:
         return _header(file, path)
 
 
-def cuts(path: Path, rows_per_shard: int) -> Iterator[Cut]:
+def cuts(path: Location, rows_per_shard: int) -> Iterator[Cut]:
     """Parse the file once, because only a parser knows which line ends are within quotes."""
     with open_text(path) as file:
         _header(file, path)
@@ -34,7 +34,7 @@ def rows(shard: Shard) -> Iterator[dict[str, object] | UnusableError]:
 
 
 def rows_from(
-    path: Path, offset: int | None = None
+    path: Location, offset: int | None = None
 ) -> Iterator[tuple[int, dict[str, object] | UnusableError]]:
     """Each row from a byte on, or from the first one, after the byte that it begins at."""
     with open_text(path) as file:
@@ -51,7 +51,7 @@ def rows_from(
             beginning = file.tell()
 
 
-def _header(file: BinaryIO, path: Path) -> list[str]:
+def _header(file: BinaryIO, path: Location) -> list[str]:
     header = next(_records(file, path), [])
     if isinstance(header, UnusableError):
         raise UnusableError(
@@ -60,7 +60,7 @@ def _header(file: BinaryIO, path: Path) -> list[str]:
     return header
 
 
-def _records(file: BinaryIO, path: Path) -> Iterator[list[str] | UnusableError]:
+def _records(file: BinaryIO, path: Location) -> Iterator[list[str] | UnusableError]:
     """The records from where `file` stands, blank lines left out.
 
     The parser takes lines only as it needs them, so after each record `file`

@@ -44,6 +44,7 @@ def walk_images(folder: Path, extensions: tuple[str, ...]) -> Iterator[list[str]
 
 def read_folder(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
     """Stream the images of a shard; a sample's files are opened only when it is loaded."""
+    assert isinstance(shard.path, Path), "folders are not read by URL"
     images = list_images(shard.path, image_extensions(spec))
     for position, image in enumerate(images[shard.start : shard.stop], start=1):
         yield found_image(shard.path, image, spec, position)

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tui_mia.storage import StorageError
+
 
 class PoolError(Exception):
     """A pool can't be read at all; the message says which source, what is wrong and what to do."""
+
+
+def unreadable(pool: str, error: OSError, where: object, advice: str = "") -> PoolError:
+    """The error of a source that can't be opened or read; a store's says itself what to do."""
+    if isinstance(error, StorageError):
+        return PoolError(f"pools.{pool}: {error}")
+    told = f"pools.{pool}: {where}: can't be read: {error.strerror or error}"
+    return PoolError(f"{told}; {advice}" if advice else told)
 
 
 class UnusableError(Exception):

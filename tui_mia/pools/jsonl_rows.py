@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO
 
 from tui_mia.pools.fields import decode, parse_object
 from tui_mia.pools.found import UnusableError
 from tui_mia.pools.pair import Shard
 from tui_mia.pools.text_lines import LINE_LIMIT_BYTES, Cut, cut_rows, lines, open_text
+from tui_mia.storage import Location
 
 _ROWS_LOOKED_AT_FOR_COLUMNS = 1000
 
 
-def columns(path: Path) -> list[str]:
+def columns(path: Location) -> list[str]:
     """The names that the first rows use, in order of appearance."""
     with open_text(path) as file:
         seen = [_parse(line) for line in islice(_filled_lines(file), _ROWS_LOOKED_AT_FOR_COLUMNS)]
@@ -25,7 +25,7 @@ def columns(path: Path) -> list[str]:
     return list(dict.fromkeys(name for row in objects for name in row))
 
 
-def cuts(path: Path, rows_per_shard: int) -> Iterator[Cut]:
+def cuts(path: Location, rows_per_shard: int) -> Iterator[Cut]:
     """Count the lines once."""
     with open_text(path) as file:
         yield from cut_rows(_filled_lines(file), file.tell, rows_per_shard)
@@ -39,7 +39,7 @@ def rows(shard: Shard) -> Iterator[dict[str, object] | UnusableError]:
 
 
 def rows_from(
-    path: Path, offset: int | None = None
+    path: Location, offset: int | None = None
 ) -> Iterator[tuple[int, dict[str, object] | UnusableError]]:
     """Each row from a byte on, or from the first one, after the byte that it begins at."""
     with open_text(path) as file:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from tui_mia.spec import PoolName as PoolName
+from tui_mia.storage import Location
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
@@ -52,7 +52,7 @@ class Shard:
     pool: PoolName
     index: int
     format: Literal["webdataset", "table", "folder", "coco"]
-    path: Path
+    path: Location
     extent: int
     start: int = 0
     stop: int | None = None

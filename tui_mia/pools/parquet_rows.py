@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from tui_mia.pools.fields import quote
 from tui_mia.pools.found import UnusableError
 from tui_mia.pools.pair import Shard
 from tui_mia.pools.text_lines import Cut, ranges
+from tui_mia.storage import Location, StorageError, Url
 
 ROWS_A_BATCH = 32
 MOST_ROWS = 10**9
@@ -25,13 +25,13 @@ _UNREADABLE = (ValueError, OverflowError, KeyError)
 _DAMAGE = (pa.ArrowException, OSError, *_UNREADABLE)
 
 
-def columns(path: Path) -> list[str]:
+def columns(path: Location) -> list[str]:
     """The names of the top-level columns."""
     with _open(path) as table:
         return list(table.schema_arrow.names)
 
 
-def cuts(path: Path, rows_per_shard: int) -> Iterator[Cut]:
+def cuts(path: Location, rows_per_shard: int) -> Iterator[Cut]:
     """Cut by row numbers; the metadata has their count."""
     with _open(path) as table:
         rows = table.metadata.num_rows
@@ -60,11 +60,13 @@ def rows(shard: Shard, image_column: str) -> Iterator[dict[str, object] | Unusab
                 yield from _rows_of(batch.slice(skipped, max(shard.stop - before - skipped, 0)))
                 if first >= shard.stop:
                     return
+        except StorageError:
+            raise
         except _DAMAGE as damage:
             raise UnusableError(f"table is damaged from about row {first} on: {damage}") from damage
 
 
-def values(path: Path, column: str, start: int = 0) -> Iterator[object]:
+def values(path: Location, column: str, start: int = 0) -> Iterator[object]:
     """One column from a row on, a few rows at a time; None where a value can't be read.
 
     Raises:
@@ -85,19 +87,23 @@ def values(path: Path, column: str, start: int = 0) -> Iterator[object]:
                 if first > start:
                     rows = _rows_of(batch.slice(max(start - before, 0)))
                     yield from (row.get(column) if isinstance(row, dict) else None for row in rows)
+        except StorageError:
+            raise
         except _DAMAGE as damage:
             raise UnusableError(f"table is damaged from about row {first} on: {damage}") from damage
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[pq.ParquetFile]:
+def _open(path: Location) -> Iterator[pq.ParquetFile]:
     """The file for the block, in which damage to what it says of itself comes as `UnusableError`."""
     try:
-        # Without pre_buffer, row groups are read page by page instead of whole.
-        with pq.ParquetFile(
-            path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
-        ) as table:
-            yield table
+        with ExitStack() as opened:
+            source = opened.enter_context(path.open("rb")) if isinstance(path, Url) else path
+            # Without pre_buffer, row groups are read page by page instead of whole.
+            table = pq.ParquetFile(
+                source, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
+            yield opened.enter_context(table)
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -9,14 +9,16 @@ from pathlib import Path
 from tui_mia.pools.coco import load_coco, plan_coco
 from tui_mia.pools.files import image_extensions
 from tui_mia.pools.folder import has_captions, list_images
-from tui_mia.pools.found import PoolError, UnusableError
+from tui_mia.pools.found import PoolError, UnusableError, unreadable
 from tui_mia.pools.pair import PoolName, Shard
 from tui_mia.pools.read import load_keys
 from tui_mia.pools.table import TABLE_SUFFIXES, plan_table
 from tui_mia.pools.text_lines import ranges
 from tui_mia.spec import PoolSpec, expand_source
+from tui_mia.storage import Location, Url, look_at_all, size_of
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+_BY_URL = (*TAR_SUFFIXES, *TABLE_SUFFIXES)
 _KNOWN = f"{', '.join((*TAR_SUFFIXES, *TABLE_SUFFIXES))}, a COCO captions .json, or a folder"
 
 
@@ -35,7 +37,7 @@ def plan_shards(pool: PoolName, spec: PoolSpec, rows_per_shard: int = 10_000) ->
     for source, member in labelled_sources(spec):
         planned = [
             replace(shard, member=member)
-            for path in expand_source(source)
+            for path in expanded(pool, source)
             for shard in plan_path(pool, path, spec, rows_per_shard)
         ]
         if not planned:
@@ -56,31 +58,58 @@ def labelled_sources(spec: PoolSpec) -> list[tuple[str, bool | None]]:
     return list(zip(spec.source, labels, strict=True))
 
 
-def plan_path(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> Iterator[Shard]:
+def expanded(pool: PoolName, source: str) -> list[Location]:
+    """The files, folders and objects of a source; objects are there, and those of a format that is read.
+
+    Raises:
+        PoolError: for objects that are not, or that can't be looked at.
+    """
+    try:
+        found = expand_source(source)
+        for location in found:
+            if isinstance(location, Url) and not location.name.lower().endswith(_BY_URL):
+                raise UnusableError(f"{location}: {_not_by_url(location)}")
+        return look_at_all(found)
+    except UnusableError as problem:
+        raise PoolError(f"pools.{pool}: {problem}") from None
+    except OSError as error:
+        raise unreadable(pool, error, source) from None
+
+
+def _not_by_url(url: Url) -> str:
+    """Why what a URL names is not read, and what is."""
+    if not url.name:
+        return f"is no object; name what is in it, for example {str(url).rstrip('/')}/*.tar"
+    if url.name.lower().endswith(".json"):
+        return "COCO captions are not read by URL; copy them and their images to this machine"
+    return f"is of a format that is not read by URL; those are {', '.join(_BY_URL)}"
+
+
+def plan_path(pool: PoolName, path: Location, spec: PoolSpec, rows_per_shard: int) -> Iterator[Shard]:
     """Cut one file or folder into shards, as they are found.
 
     Raises:
         PoolError: if it can't be read.
     """
     try:
-        plan = _plan_folder if path.is_dir() else _plan_file
-        yield from plan(pool, path, spec, rows_per_shard)
+        if isinstance(path, Path) and path.is_dir():
+            yield from _plan_folder(pool, path, spec, rows_per_shard)
+        else:
+            yield from _plan_file(pool, path, spec, rows_per_shard)
     except UnusableError as problem:
         raise PoolError(f"pools.{pool}: {path}: {problem}") from problem
     except OSError as error:
-        raise PoolError(
-            f"pools.{pool}: {path}: can't be read: {error.strerror or error}; check its permissions"
-        ) from error
+        raise unreadable(pool, error, path, "check its permissions") from error
 
 
-def _plan_file(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> Iterator[Shard]:
+def _plan_file(pool: PoolName, path: Location, spec: PoolSpec, rows_per_shard: int) -> Iterator[Shard]:
     name = path.name.lower()
     if name.endswith(TAR_SUFFIXES):
-        yield Shard(pool, 0, "webdataset", path, extent=path.stat().st_size)
+        yield Shard(pool, 0, "webdataset", path, extent=size_of(path))
     elif name.endswith(TABLE_SUFFIXES):
         for cut in plan_table(pool, path, spec, rows_per_shard):
             yield Shard(pool, 0, "table", path, cut.stop - cut.start, *cut)
-    elif name.endswith(".json"):
+    elif name.endswith(".json") and isinstance(path, Path):
         for cut in plan_coco(pool, path, spec, rows_per_shard):
             yield Shard(pool, 0, "coco", path, cut.stop - cut.start, *cut)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from functools import lru_cache
@@ -11,11 +12,12 @@ from pathlib import Path
 from tui_mia.pools.coco import read_coco
 from tui_mia.pools.fields import clean_caption, clean_label, clean_metadata, storable
 from tui_mia.pools.folder import read_folder
-from tui_mia.pools.found import Found, PoolError, UnusableError
+from tui_mia.pools.found import Found, PoolError, UnusableError, unreadable
 from tui_mia.pools.pair import Pair, Reject, Shard
 from tui_mia.pools.table import read_table
 from tui_mia.pools.webdataset import read_tar
 from tui_mia.spec import PoolSpec
+from tui_mia.storage import Url, is_url
 
 _READERS = {"webdataset": read_tar, "table": read_table, "folder": read_folder, "coco": read_coco}
 
@@ -42,10 +44,8 @@ def read_shard(shard: Shard, spec: PoolSpec) -> Iterator[Pair | Reject]:
     except UnusableError as damage:
         yield Reject("", source, storable(str(damage)), position)
     except OSError as error:
-        raise PoolError(
-            f"pools.{shard.pool}: {shard.path}: can't be read: {error.strerror or error}; "
-            "put the file back or take it out of the sources"
-        ) from error
+        advice = "put the file back or take it out of the sources"
+        raise unreadable(shard.pool, error, shard.path, advice) from error
 
 
 def find_samples(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
@@ -87,9 +87,10 @@ def keys_digest(pool: str, path: str) -> str:
 def load_keys(pool: str, path: str) -> frozenset[str]:
     """The keys in a key file, one a line."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with (Url(path) if is_url(path) else Path(path)).open("rb") as file:
+            text = io.TextIOWrapper(file, encoding="utf-8-sig").read()
     except UnicodeDecodeError:
         raise PoolError(f"pools.{pool}.keys: {path}: is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
-        raise PoolError(f"pools.{pool}.keys: {path}: can't be read: {error.strerror}") from None
+        raise unreadable(f"{pool}.keys", error, path) from None
     return frozenset(line.strip() for line in text.split("\n")) - {""}

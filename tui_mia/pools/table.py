@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
 from tui_mia.pools import csv_rows, jsonl_rows
 from tui_mia.pools.fields import storable
 from tui_mia.pools.files import IMAGE_LIMIT_BYTES, read_inside, too_large
 from tui_mia.pools.found import Content, Found, UnusableError
+from tui_mia.pools.objects import read_beside
 from tui_mia.pools.pair import PoolName, Shard
 from tui_mia.pools.text_lines import Cut
 from tui_mia.spec import PoolSpec
+from tui_mia.storage import Location, Url
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
-def plan_table(pool: PoolName, path: Path, spec: PoolSpec, rows_per_shard: int) -> Iterator[Cut]:
+def plan_table(pool: PoolName, path: Location, spec: PoolSpec, rows_per_shard: int) -> Iterator[Cut]:
     """Check that the needed columns are there, and cut the table into ranges of rows, one by one."""
     match path.suffix.lower():
         case ".parquet":
@@ -50,7 +51,7 @@ def read_table(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
             yield Found(_key(row.get("key"), number), position, partial(_load, row, shard.path.parent, spec))
 
 
-def is_keyed_by_row(path: Path) -> bool:
+def is_keyed_by_row(path: Location) -> bool:
     """Whether a row can be had by its key without any list of them: Parquet without a column `key`."""
     if path.suffix.lower() != ".parquet":
         return False
@@ -59,7 +60,7 @@ def is_keyed_by_row(path: Path) -> bool:
     return "key" not in parquet_rows.columns(path)
 
 
-def list_rows(path: Path) -> Iterator[tuple[str, int]]:
+def list_rows(path: Location) -> Iterator[tuple[str, int]]:
     """The key of every row, and the byte at which it begins; 0 in Parquet, which has no such thing.
 
     Raises:
@@ -76,7 +77,7 @@ def list_rows(path: Path) -> Iterator[tuple[str, int]]:
         yield _key(None if isinstance(row, UnusableError) else row.get("key"), str(number)), offset
 
 
-def read_image(path: Path, row: int, offset: int, spec: PoolSpec) -> bytes:
+def read_image(path: Location, row: int, offset: int, spec: PoolSpec) -> bytes:
     """The image of the row of a number, which begins at a byte that `list_rows` gave.
 
     Raises:
@@ -97,7 +98,7 @@ def read_image(path: Path, row: int, offset: int, spec: PoolSpec) -> bytes:
 
 
 def _text_rows(
-    path: Path, offset: int | None = None
+    path: Location, offset: int | None = None
 ) -> Iterator[tuple[int, dict[str, object] | UnusableError]]:
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return jsonl_rows.rows_from(path, offset)
@@ -138,7 +139,7 @@ def _refuse(problem: UnusableError) -> Content:
     raise problem
 
 
-def _load(row: Mapping[str, object], folder: Path, spec: PoolSpec) -> Content:
+def _load(row: Mapping[str, object], folder: Location, spec: PoolSpec) -> Content:
     used = (_image_column(spec), _caption_column(spec), _member_column(spec), "key")
     return Content(
         image=_image(row.get(_image_column(spec)), folder),
@@ -148,7 +149,7 @@ def _load(row: Mapping[str, object], folder: Path, spec: PoolSpec) -> Content:
     )
 
 
-def _image(cell: object, folder: Path) -> bytes:
+def _image(cell: object, folder: Location) -> bytes:
     """The image in a cell: its bytes, its path, or both in a struct as Hugging Face datasets has them."""
     if isinstance(cell, dict):
         content = cell.get("bytes")
@@ -158,6 +159,8 @@ def _image(cell: object, folder: Path) -> bytes:
             raise UnusableError(too_large("image", len(cell), IMAGE_LIMIT_BYTES))
         return cell
     if isinstance(cell, str) and cell:
+        if isinstance(folder, Url):
+            return read_beside(folder, cell, IMAGE_LIMIT_BYTES)
         return read_inside(folder, cell, IMAGE_LIMIT_BYTES)
     raise UnusableError("no image" if cell is None or cell == "" else "image is neither bytes nor a path")
 

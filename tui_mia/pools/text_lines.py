@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from tui_mia.pools.found import UnusableError
+from tui_mia.storage import Location
 
 LINE_LIMIT_BYTES = 16 * 2**20
 
@@ -22,7 +22,7 @@ class Cut(NamedTuple):
     offset: int = 0
 
 
-def open_text(path: Path) -> BinaryIO:
+def open_text(path: Location) -> BinaryIO:
     """Open a UTF-8 file for reading bytes, past a byte order mark."""
     file = path.open("rb")
     beginning = file.read(3)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
-import os
 import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from tui_mia.pools.fields import quote, storable
@@ -19,6 +18,7 @@ from tui_mia.pools.found import Content, Found, UnusableError
 from tui_mia.pools.pair import Shard
 from tui_mia.pools.sidecars import content_of, image_of, text_extensions
 from tui_mia.spec import PoolSpec
+from tui_mia.storage import Location, StorageError
 
 # Directory, name up to the first dot, extension: webdataset's own rule.
 _MEMBER_NAME = re.compile(r"(?:\./)*((?:.*/)?[^/.]+)\.([^/]*)", re.DOTALL)
@@ -89,7 +89,7 @@ def read_tar(shard: Shard, spec: PoolSpec) -> Iterator[Found]:
             raise UnusableError(f"tar ends early after {file.tell():,} bytes: {damage}") from damage
 
 
-def list_samples(path: Path) -> Iterator[tuple[str, int]]:
+def list_samples(path: Location) -> Iterator[tuple[str, int]]:
     """The key of every sample of a tar, and the byte of the unpacked tar at which it begins.
 
     Raises:
@@ -106,11 +106,13 @@ def list_samples(path: Path) -> Iterator[tuple[str, int]]:
                     yield storable(before), member.offset
         except _NoEndMarkerError:
             return
+        except StorageError:
+            raise
         except Exception as damage:
             raise UnusableError(f"tar ends early after {file.tell():,} bytes: {damage}") from damage
 
 
-def read_image(path: Path, offset: int, spec: PoolSpec) -> bytes:
+def read_image(path: Location, offset: int, spec: PoolSpec) -> bytes:
     """The image of the sample that begins at a byte which `list_samples` gave.
 
     Raises:
@@ -155,6 +157,8 @@ def _samples(file: BinaryIO, spec: PoolSpec, start: int = 0) -> Iterator[_Sample
     except _NoEndMarkerError:
         if sample.key:
             yield sample
+        raise
+    except StorageError:
         raise
     # tarfile and the decompressor meet damage with nearly any exception there is.
     except Exception as damage:
@@ -227,7 +231,11 @@ def _members(file: BinaryIO, start: int = 0) -> Iterator[tuple[tarfile.TarFile, 
 
 
 def _most_unpacked(file: BinaryIO) -> float:
-    """To how many bytes a compressed tar is unpacked."""
+    """To how many bytes a compressed tar is unpacked; asked before any of it is."""
     if not isinstance(file, gzip.GzipFile):
         return math.inf
-    return max(ALWAYS_UNPACKED_BYTES, MOST_TIMES_UNPACKED * os.fstat(file.fileno()).st_size)
+    packed = cast(BinaryIO, file.fileobj)
+    before = packed.tell()
+    size = packed.seek(0, io.SEEK_END)
+    packed.seek(before)
+    return max(ALWAYS_UNPACKED_BYTES, MOST_TIMES_UNPACKED * size)

@@ -10,12 +10,20 @@ from pathlib import Path
 from tui_mia.runs.directory import RunDirectory, runs_folder
 from tui_mia.runs.state import RunState
 from tui_mia.spec import AuditSpec, checkpoint_path, dump_spec, expand_source
+from tui_mia.storage import Location, Url, is_url, look_at_all
 
 
 def inputs_digest(spec: AuditSpec) -> str:
-    """A digest of every input file's path, size and time of change."""
+    """A digest of every input file's path, size and time of change; of objects their URL, size and version.
+
+    Raises:
+        StorageError: for an object that can't be looked at: to take it for changed would be wrong.
+    """
     digest = hashlib.sha256()
-    for path in _inputs(spec):
+    for path in look_at_all(list(_inputs(spec))):
+        if isinstance(path, Url):
+            digest.update(f"{path}\0{path.seen}\n".encode())
+            continue
         digest.update(os.fsencode(path))
         try:
             status = path.stat()
@@ -46,7 +54,7 @@ def find_unfinished(spec: AuditSpec, inputs: str) -> RunDirectory | None:
     return None
 
 
-def _inputs(spec: AuditSpec) -> Iterator[Path]:
+def _inputs(spec: AuditSpec) -> Iterator[Location]:
     for model in filter(None, (spec.model, spec.reference_model)):
         folder = model.architecture.removeprefix("local-dir:")
         if folder != model.architecture:
@@ -55,14 +63,14 @@ def _inputs(spec: AuditSpec) -> Iterator[Path]:
             yield checkpoint
     for pool in spec.pool_specs().values():
         if pool.keys:
-            yield Path(pool.keys)
+            yield Url(pool.keys) if is_url(pool.keys) else Path(pool.keys)
         for source in pool.source:
             for path in expand_source(source):
                 yield from _files(path)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
+def _files(path: Location) -> Iterator[Location]:
+    if isinstance(path, Url) or path.is_file():
         yield path
         return
     for folder, subfolders, names in os.walk(path):

@@ -12,7 +12,17 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from tui_mia.storage import is_url, wrong_with
 
 PoolName: TypeAlias = Literal["candidates", "nonmembers", "general", "bank"]
 ATTACK_ENTRY_POINTS = "tui_mia.attacks"
@@ -20,17 +30,35 @@ ATTACK_ENTRY_POINTS = "tui_mia.attacks"
 Pretrained: TypeAlias = Annotated[str | None, AfterValidator(lambda value: value or None)]
 
 
+# The keys that may name an object by its URL; all others name places on this machine, if any.
+_MAY_BE_URLS = {"source", "keys", "pretrained"}
+_NO_URL = "can't be a URL; name a place on this machine"
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=True
     )
+
+    @field_validator("*")
+    @classmethod
+    def _urls_that_are_taken(cls, value: object, info: ValidationInfo) -> object:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and is_url(text.removeprefix("local-dir:")):
+                problem = wrong_with(text) if info.field_name in _MAY_BE_URLS else _NO_URL
+                if problem:
+                    raise ValueError(problem)
+        return value
 
 
 class ModelSpec(_Table):
     architecture: str
     """An open_clip architecture (`ViT-B-32`), `local-dir:PATH` or `hf-hub:ORG/NAME`."""
     pretrained: Pretrained = None
-    """Of an open_clip architecture: a tag (`laion2b_s34b_b79k`) or a checkpoint (.pt, .safetensors)."""
+    """Of an open_clip architecture: a tag (`laion2b_s34b_b79k`) or a checkpoint (.pt, .safetensors).
+
+    A checkpoint may be a URL (`s3://`, `gs://`, `https://`): it is fetched once.
+    """
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
     device: str = "auto"
@@ -48,7 +76,7 @@ class ReferenceSpec(_Table):
     architecture: str
     """An open_clip architecture, `local-dir:PATH` or `hf-hub:ORG/NAME`; it need not be the model's."""
     pretrained: Pretrained = None
-    """Of an open_clip architecture: a tag or a checkpoint (.pt, .safetensors)."""
+    """Of an open_clip architecture: a tag or a checkpoint (.pt, .safetensors), which may be a URL."""
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
 
@@ -57,7 +85,8 @@ class PoolSpec(_Table):
     source: list[str]
     """Tars, tables (CSV, TSV, JSONL, Parquet), a folder or a COCO captions JSON; one or a list.
 
-    Globs and brace ranges (`part-{000..012}.tar`) are expanded.
+    Globs and brace ranges (`part-{000..012}.tar`) are expanded. Tars and tables may be URLs
+    (`s3://`, `gs://`, `https://`).
     """
     image: str | None = None
     """The column of the image's path or bytes (default `image`).

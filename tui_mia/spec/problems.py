@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from tui_mia.spec.audit_spec import AuditSpec, did_you_mean
+from tui_mia.storage import without_credentials
 
 _LONGEST_QUOTE: Final = 200
 
@@ -63,7 +64,7 @@ def explain(error: ValidationError) -> Iterator[SpecProblem]:
 def _quote(written: object) -> str:
     """What was written, as far as it helps to find it."""
     try:
-        text = repr(written)
+        text = without_credentials(repr(written))
     except ValueError:
         return "a number of thousands of digits"
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from tui_mia.spec.audit_spec import AuditSpec, ModelSpec, OutputSpec, PoolName, PoolSpec, ReferenceSpec
 from tui_mia.spec.problems import SpecError, SpecProblem, explain
 from tui_mia.spec.sources import checkpoint_path, has_own_weights, matches, patterns
+from tui_mia.storage import StorageError, Url, is_url, lacking_package
 
 Table = TypeVar("Table", bound=BaseModel)
 
@@ -119,13 +120,13 @@ def _set_dotted(document: dict[str, Any], key: str, value: Any) -> None:
 
 
 def map_paths(document: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """A copy of a document with each path in it changed, as far as it has the expected shape."""
+    """A copy of a document with each path in it changed, as far as it has the expected shape; not URLs."""
     copied = copy.deepcopy(dict(document))
 
     def changed(value: Any) -> Any:
         if isinstance(value, list):
             return [changed(item) for item in value]
-        return change(value) if isinstance(value, str) and value else value
+        return change(value) if isinstance(value, str) and value and not is_url(value) else value
 
     for pool in _table(copied, "pools").values():
         for key in ("source", "keys"):
@@ -192,6 +193,8 @@ def _missing_of_model(key: str, model: ModelSpec | ReferenceSpec) -> Iterator[Sp
             f"leave it out, or name its architecture, or put it into a folder with an "
             f"open_clip_config.json and name that (local-dir:)",
         )
+    elif isinstance(checkpoint, Url):
+        yield from _lacking(f"{key}.pretrained", checkpoint.text)
     elif checkpoint and not os.path.isfile(checkpoint):
         yield SpecProblem(f"{key}.pretrained", f"there is no checkpoint {checkpoint}")
     folder = model.architecture.removeprefix("local-dir:")
@@ -201,12 +204,28 @@ def _missing_of_model(key: str, model: ModelSpec | ReferenceSpec) -> Iterator[Sp
 
 def _missing_of_pool(key: str, pool: PoolSpec) -> Iterator[SpecProblem]:
     for source in pool.source:
+        if is_url(source):
+            yield from _lacking(f"{key}.source", source)
+            continue
         missing = next((pattern for pattern in patterns(source) if not matches(pattern)), None)
         if missing is not None:
             of = "" if missing == source else f", of {source}"
             yield SpecProblem(f"{key}.source", f"no file or folder matches {missing}{of}")
-    if pool.keys and not os.path.isfile(pool.keys):
+    if pool.keys and is_url(pool.keys):
+        yield from _lacking(f"{key}.keys", pool.keys)
+    elif pool.keys and not os.path.isfile(pool.keys):
         yield SpecProblem(f"{key}.keys", f"there is no file {pool.keys}")
+
+
+def _lacking(key: str, url: str) -> Iterator[SpecProblem]:
+    """What is wrong with a URL that can be told without the network."""
+    if lacking := lacking_package(url):
+        yield SpecProblem(key, lacking)
+        return
+    try:
+        patterns(url)
+    except StorageError as error:
+        yield SpecProblem(key, str(error))
 
 
 def _table(parent: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The files that a spec names: paths, globs and brace ranges."""
+"""The files that a spec names: paths and URLs, globs and brace ranges."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Final
 
 from braceexpand import braceexpand
 
+from tui_mia.storage import Location, StorageError, Url, expand_url, is_url
+
 MOST_NAMES: Final = 100_000
 _LONGEST_NUMBER: Final = 18
 _DEEPEST_BRACES: Final = 20
@@ -20,16 +22,32 @@ _NUMBERS: Final = re.compile(r"\{(-?\d+)\.\.(-?\d+)")
 _LETTERS: Final = re.compile(r"\{[A-Za-z]\.\.[A-Za-z]")
 
 
-def expand_source(source: str) -> list[Path]:
-    """The files or folders that a path, glob or brace range names, sorted; may be empty."""
+def expand_source(source: str) -> list[Location]:
+    """The files, folders or objects that a path, URL, glob or brace range names, sorted; may be empty.
+
+    Objects need not be there, unless a glob names them: then their store is asked.
+
+    Raises:
+        StorageError: for globs of URLs that name nothing or can't be listed.
+    """
+    if is_url(source):
+        return [url for pattern in patterns(source) for url in expand_url(pattern)]
     return [Path(match) for pattern in patterns(source) for match in sorted(matches(pattern))]
 
 
 def patterns(source: str) -> list[str]:
-    """The paths and globs that a source stands for; with too many names it is taken for a file name."""
-    if _exists(source):
+    """The names and globs that a source stands for; with too many names it is taken for a file name.
+
+    Raises:
+        StorageError: for a URL with too many names.
+    """
+    if not is_url(source) and _exists(source):
         return [source]
     if _names(source) > MOST_NAMES:
+        if is_url(source):
+            raise StorageError(
+                source, f"stands for more than {MOST_NAMES:,} names; name fewer, or use a glob"
+            )
         return [source]
     try:
         return list(braceexpand(source))
@@ -111,9 +129,11 @@ def has_own_weights(architecture: str) -> bool:
     return ":" in architecture
 
 
-def checkpoint_path(pretrained: str | None) -> Path | None:
-    """The file that `pretrained` names, or None where it is a tag."""
+def checkpoint_path(pretrained: str | None) -> Location | None:
+    """The file or object that `pretrained` names, or None where it is a tag."""
     if pretrained is None:
         return None
+    if is_url(pretrained):
+        return Url(pretrained)
     looks_like_a_file = "/" in pretrained or pretrained.endswith((".pt", ".pth", ".bin", ".safetensors"))
     return Path(pretrained) if looks_like_a_file else None

@@ -59,7 +59,8 @@ def headline(sight: PoolSight) -> str:
     count = sight.count
     if count.done and not count.files:
         return ""  # the field says that no file is there
-    counted = f"{'' if count.exact else 'at most '}{count.pairs:,} pair{'s' if count.pairs != 1 else ''}"
+    roughly = "about " if count.estimated else "" if count.exact else "at most "
+    counted = f"{roughly}{count.pairs:,} pair{'s' if count.pairs != 1 else ''}"
     files = f"{count.files:,} file{'s' if count.files != 1 else ''}"
     rejects = len(sight.preview.rejects)
     rejected = f"; {rejects} of the first {rejects + len(sight.preview.pairs)} rejected" if rejects else ""
