@@ -392,6 +392,20 @@ def test_globs_and_brace_ranges_stand_for_the_files_there_are(tmp_path: Path) ->
 
 
 @pytest.mark.timeout(10)
+def test_no_path_has_a_nul_character(folder: Path) -> None:
+    (folder / "there").mkdir()
+    odd = "a\\u0000b"
+    message = error(
+        folder,
+        f'[model]\narchitecture = "local-dir:{odd}"\n[reference]\narchitecture = "ViT-B-32"\n'
+        f'pretrained = "{odd}.pt"\n[pools.candidates]\nsource = "{odd}.csv"\nkeys = "{odd}"\n'
+        f'[output]\ndatabase = "{odd}.duckdb"\n',
+    )
+    keys = ("model.architecture", "reference.pretrained", "pools.candidates.source", "pools.candidates.keys")
+    assert all(f"{key}: " in message for key in keys)
+    assert "output.database: has a NUL character, which no file name has" in message
+
+
 def test_links_that_lead_in_circles_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "below" / "deep").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()

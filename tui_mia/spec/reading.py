@@ -177,9 +177,11 @@ def _missing_files(document: Mapping[str, Any]) -> Iterator[SpecProblem]:
         if pool := _valid(PoolSpec, _table(document, "pools").get(name)):
             yield from _missing_of_pool(f"pools.{name}", pool)
     output = _valid(OutputSpec, document.get("output"))
-    if output and os.path.isdir(output.database):
+    if output and "\0" in output.database:
+        yield SpecProblem("output.database", "has a NUL character, which no file name has")
+    elif output and os.path.isdir(output.database):
         yield SpecProblem("output.database", f"{output.database} is a folder; name a file in it")
-    if output and os.path.islink(os.path.realpath(output.database)):
+    elif output and os.path.islink(os.path.realpath(output.database)):
         yield SpecProblem("output.database", f"{output.database} is a link that leads back to itself")
 
 
