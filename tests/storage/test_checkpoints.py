@@ -144,3 +144,17 @@ def test_the_name_in_the_cache_does_not_come_from_the_url(s3: Any, weights: byte
     assert path.parent == checkpoints_folder()
     assert len(path.stem) == 32
     assert Url(url).suffix == path.suffix
+
+
+def test_a_check_fetches_no_weights_and_knows_those_that_are_here(
+    s3: Any, between: Any, weights: bytes
+) -> None:
+    from tui_mia.model_cost import _is_elsewhere, _model
+
+    url = s3.put("pool/weights.safetensors", weights)
+    assert _is_elsewhere(spec(url))
+    assert _model(spec(url), "model").fingerprint.weights == ""
+    assert between.ranges() == []
+    loaded = load_target(spec(url))
+    assert not _is_elsewhere(spec(url))
+    assert _model(spec(url), "model").fingerprint == loaded.fingerprint
