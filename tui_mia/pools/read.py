@@ -91,8 +91,9 @@ def keys_digest(pool: str, path: str) -> str:
 def load_keys(pool: str, path: str) -> frozenset[str]:
     """The keys in a key file, one a line."""
     try:
-        with (Url(path) if is_url(path) else Path(path)).open("rb") as file:
-            text = io.TextIOWrapper(file, encoding="utf-8-sig").read()
+        opened = (Url(path) if is_url(path) else Path(path)).open("rb")
+        with io.TextIOWrapper(opened, encoding="utf-8-sig") as file:
+            text = file.read()
     except UnicodeDecodeError:
         raise PoolError(f"pools.{pool}.keys: {path}: is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
