@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from tui_mia.demo import sample_world
@@ -20,6 +21,10 @@ from tui_mia.runs import RunDirectory
 
 # Read when a library is loaded: nothing here waits for the network, and no thread spins while it waits.
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 SMALL_AUDIT = """
 [model]

@@ -7,26 +7,29 @@ import io
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from tui_mia import landing
+from tui_mia import landing, store
 from tui_mia.cli import _exit_code, app
 from tui_mia.exit_codes import ExitCode
 from tui_mia.runs import Note, RunDirectory, RunDirectoryError
 from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.identity import inputs_digest
 from tui_mia.spec import AuditSpec, SpecError
-from tui_mia.store import DatabaseLocked, DatabaseMissing, list_runs
+from tui_mia.store import DatabaseLocked, DatabaseMissing, QueryHandle, list_runs
 
 TuiMia = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -203,6 +206,20 @@ def test_a_spec_that_is_wrong_is_exit_code_2_with_a_line_on_stderr(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_tag_takes_away_that_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    spec = tmp_path / "audit.toml"
+    spec.write_text("[model]\narchitecture = 'ViT-B-32'\npretrained = 'openai'\n")
+    arguments = ["check", str(spec), "--model", "hf-hub:org/name", "--candidates", str(tmp_path / "gone.csv")]
+    _, _, err = main(arguments, monkeypatch, capsys)
+    assert "model.pretrained: hf-hub:org/name has weights of its own, and openai would not be loaded" in err
+    code, _, err = main([*arguments, "--pretrained", ""], monkeypatch, capsys)
+    assert code == ExitCode.USAGE
+    assert "gone.csv" in err
+    assert "pretrained" not in err
+
+
 def main(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> tuple[object, str, str]:
@@ -214,6 +231,25 @@ def main(
         main()
     captured = capsys.readouterr()
     return caught.value.code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_control_c_in_the_middle_of_a_statement_is_exit_code_130_without_a_word(
+    threads: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """With one thread DuckDB hears it, with more it may not, because the main thread has nothing to do."""
+
+    def ask_for_ever(path: Path, sql: str, handle: QueryHandle) -> None:
+        interrupting.start()
+        with duckdb.connect(config={"threads": threads}) as connection, handle.holding(connection):
+            connection.execute(sql)
+
+    interrupting = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
+    monkeypatch.setattr(store, "query", ask_for_ever)
+    monkeypatch.setattr(landing, "land_left_behind", lambda database: [])
+    command = ["query", "SELECT count(*) FROM range(10_000_000_000_000)", "--db", str(tmp_path / "a.duckdb")]
+    assert main(command, monkeypatch, capsys) == (ExitCode.INTERRUPTED, "", "")
+    interrupting.join()
 
 
 @pytest.mark.parametrize("arguments", [["run", "--nonsense"], ["nonsense"], ["export", "latest"]])

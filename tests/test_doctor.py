@@ -14,6 +14,7 @@ from tui_mia import doctor
 from tui_mia.costs import DeviceSpeed
 from tui_mia.display import print_machine
 from tui_mia.doctor import Disk, Machine, cpu_name, measure_disk, measured_flops, records_path
+from tui_mia.encoder import cpu_identity
 from tui_mia.exit_codes import ExitCode
 from tui_mia.runs.device_lock import device_lock
 
@@ -57,7 +58,7 @@ def test_the_cpu_is_measured_and_remembered(tmp_path: Path, tui_mia: TuiMia) -> 
 
 @pytest.mark.usefixtures("own_cache")
 def test_a_device_that_a_run_is_using_is_not_measured(tmp_path: Path, tui_mia: TuiMia) -> None:
-    with device_lock("cpu", "cpu", lambda message: None):
+    with device_lock("cpu", cpu_identity(), lambda message: None):
         found = examined(tui_mia, tmp_path)
     cpu = found["devices"][0]
     assert (cpu["problem"], cpu["flops"]) == ("a run is using it: not measured", {})

@@ -181,6 +181,20 @@ def test_a_run_that_was_put_into_another_database_is_still_to_land_in_its_own(
     assert len(list_runs(left_behind.database)) == 1
 
 
+@pytest.mark.parametrize("length", [0, 5])
+def test_a_mark_that_is_half_written_costs_another_landing_and_nothing_else(
+    left_behind: RunDirectory, length: int
+) -> None:
+    files = {*left_behind.path.iterdir(), left_behind.landed_path}
+    land(left_behind)
+    mark = left_behind.landed_path.read_text()
+    left_behind.landed_path.write_text(mark[:length])
+    assert len(land_left_behind(left_behind.database)) == 1
+    assert left_behind.landed_path.read_text() == mark
+    assert set(left_behind.path.iterdir()) == files
+    assert len(list_runs(left_behind.database)) == 1
+
+
 def test_a_run_is_marked_also_by_a_link_to_its_database(left_behind: RunDirectory, tmp_path: Path) -> None:
     link = tmp_path / "link.duckdb"
     link.symlink_to(left_behind.database)

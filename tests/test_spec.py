@@ -323,6 +323,23 @@ def test_weights_beside_an_architecture_that_has_its_own_are_refused(
     loaded(folder, f"{model}[{table}]\narchitecture = '{architecture}'\n{candidates}")
 
 
+@pytest.mark.parametrize("table", ["model", "reference"])
+def test_a_tag_that_a_file_names_is_taken_away_by_an_empty_one(folder: Path, table: str) -> None:
+    (folder / "there").mkdir()
+    (folder / "there" / "open_clip_config.json").touch()
+    both = f"{MINIMAL}\n[reference]\narchitecture = 'ViT-B-32'\npretrained = 'openai'\n"
+    changed = {f"{table}__architecture": f"local-dir:{folder / 'there'}"}
+    with pytest.raises(SpecError, match="openai would not be loaded; leave it out"):
+        loaded(folder, both, **changed, model__pretrained="openai")
+    spec = loaded(folder, both, **{"model__pretrained": "openai", **changed, f"{table}__pretrained": ""})
+    models = {"model": spec.model, "reference": spec.reference}
+    taken = models.pop(table)
+    assert taken is not None
+    assert taken.pretrained is None
+    assert [model.pretrained for model in models.values() if model] == ["openai"]
+    assert dump_spec(spec).count("pretrained") == 1
+
+
 def test_a_spec_from_before_there_was_a_reference_has_none_and_the_default_of_the_evidence(
     folder: Path,
 ) -> None:

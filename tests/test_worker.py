@@ -204,7 +204,7 @@ def test_a_defect_of_ours_fails_the_run_and_says_where_the_whole_of_it_is(
     def defect(*arguments: object) -> None:
         raise ZeroDivisionError("what nobody thought of")
 
-    monkeypatch.setattr("tui_mia.audit.load_target", defect)
+    monkeypatch.setattr("tui_mia.crew.loaded.load_target", defect)
     directory = audit()
     error = end(directory).error
     assert error is not None
@@ -226,7 +226,7 @@ def test_a_device_that_is_gone_fails_the_run_with_the_reason_and_it_goes_on_on_a
         write_part(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr("tui_mia.encoder.schedule.write_part", one_part)
+        patched.setattr("tui_mia.encoder.shard_encoder.write_part", one_part)
         directory = audit(model__device="auto")
     error = end(directory).error
     assert error is not None

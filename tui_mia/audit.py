@@ -10,9 +10,8 @@ directory, where anyone can judge it again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-
-import torch
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 
 from tui_mia.attacks import (
     AttackError,
@@ -23,31 +22,24 @@ from tui_mia.attacks import (
     negative_control,
     run_attacks,
 )
-from tui_mia.checking import encode_again, lighter, not_compared, other_seed, scored, with_looks
+from tui_mia.checking import encoded_again, lighter, not_compared, other_seed, scored, with_looks
+from tui_mia.crew import About, CrewError, open_encoders
 from tui_mia.encoder import (
-    BatchLimit,
     EncodedPool,
-    Meter,
     ModelError,
-    Reuse,
+    Schedule,
     SeenBy,
-    TargetModel,
-    choose_batch_size,
-    device_identity,
-    encode_pools,
-    encoding_of,
-    load_target,
     other_models,
     other_ways,
     part_paths,
-    read_index,
+    read_indexes,
     read_rejects,
 )
-from tui_mia.evidence import judge
-from tui_mia.pools import PoolError, keep_apart, plan_shards
+from tui_mia.evidence import Check, judge
+from tui_mia.pools import PoolError, PoolName, Shard, keep_apart, plan_shards
 from tui_mia.runs import Loaded, Note, ReferenceLoaded, RunDirectory, Skipped
-from tui_mia.runs.device_lock import device_lock
 from tui_mia.runs.reporter import Reporter
+from tui_mia.runs.tasks import TaskDirectory
 from tui_mia.scored import FITTED_TO_CANDIDATES
 from tui_mia.spec import AuditSpec
 from tui_mia.stored import read_audited
@@ -68,7 +60,7 @@ class AuditError(Exception):
     """The audit can't come to its end; the message says why and what to do."""
 
 
-AUDIT_ERRORS = (AuditError, AttackError, ModelError, PoolError)
+AUDIT_ERRORS = (AuditError, AttackError, CrewError, ModelError, PoolError)
 
 
 def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> None:
@@ -80,42 +72,24 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
     """
     with report.phase("plan"):
         attacks = make_attacks(spec.attacks)
-        shards = {pool: plan_shards(pool, pool_spec) for pool, pool_spec in spec.pool_specs().items()}
-    with report.phase("load"):
-        model, reference = _load(spec, report)
-    device = str(model.device)
-    lock = device_lock(device, device_identity(model.device), lambda message: report.tell(Note(message)))
-    with lock:
-        with report.phase("encode"):
-            earlier = [run.parts for run in directory.others()]
-            encoding = encoding_of(spec, model, reference, 0)
-            _require_the_same_models(encoding, directory, report)
-            before = [read_index(folder).encoding for folder in (*earlier, directory.parts)]
-            batch_size = spec.run.batch_size or choose_batch_size(model, encoding, before)
-            reuse = Reuse(directory.parts, earlier, encoding_of(spec, model, reference, batch_size))
-            limit = BatchLimit(lambda message: report.tell(Note(message, "warning")))
-            meter = Meter([each for each in (model, reference) if each])
-            parts, tell = directory.parts, report.progress
-            encode_pools(
-                spec, shards, model, batch_size, parts, tell, reference, reuse, limit, meter, report.shard
-            )
-            if told := reuse.summary():
-                report.tell(Note(told))
-        with report.phase("repeat"):
-            again = list(encode_again(spec, shards["candidates"], model, batch_size, directory.parts))
+        shards = _plan(spec)
+    about, again = _encode(spec, directory, report, shards)
+    logit_scale = about.target.logit_scale
     with report.phase("sort"):
         pools = _pools(spec, directory, report)
         write_samples(directory.tables, list(pools.values()))
         _require_samples(pools)
     with report.phase("attack"):
         seen = _seen_by("target", pools)
-        beside = None if reference is None else Reference(_seen_by("reference", pools), reference.logit_scale)
-        outcome = run_attacks(attacks, seen, model.logit_scale, spec.run.seed, _on_progress(report), beside)
+        beside = None
+        if about.reference is not None:
+            beside = Reference(_seen_by("reference", pools), about.reference.logit_scale)
+        outcome = run_attacks(attacks, seen, logit_scale, spec.run.seed, _on_progress(report), beside)
         write_scores(directory.tables, pools, outcome.scores)
     with report.phase("check"):
         light = lighter(spec, attacks)
         control = negative_control(
-            light, seen, model.logit_scale, spec.run.seed, _on_progress(report, CONTROL_SHARE), beside
+            light, seen, logit_scale, spec.run.seed, _on_progress(report, CONTROL_SHARE), beside
         )
         audited = with_looks(scored(pools, outcome, control), pools, spec.run.seed)
         report.progress(LOOKS_SHARE)
@@ -124,7 +98,7 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
         write_duplicates(directory.tables, pools, audited)
         checks = [
             *again,
-            *other_seed(spec, seen, model.logit_scale, outcome.scores),
+            *other_seed(spec, seen, logit_scale, outcome.scores),
             *not_compared(outcome, control),
         ]
         report.progress(1.0)
@@ -138,37 +112,94 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
         raise AuditError("\n".join(outcome.failed.values()))
 
 
-def _load(spec: AuditSpec, report: Reporter) -> tuple[TargetModel, TargetModel | None]:
-    """The model under audit, and the reference if there is one."""
-    model = load_target(spec.model)
-    report.device = str(model.device)
-    if model.device.type == "cuda":
-        report.device_memory = lambda: int(torch.cuda.max_memory_allocated(model.device))
-    seen = model.fingerprint
-    report.tell(Loaded(str(model.device), model.number_format, seen.weights, seen.preprocess, seen.tokenizer))
-    if spec.reference_model is None:
-        return model, None
-    reference = load_target(spec.reference_model, "reference")
-    beside = reference.fingerprint
-    if beside.weights == seen.weights:
-        raise AuditError(
-            "[reference] has the very weights of [model]; name a model that has not seen the candidates"
+def encode_task(spec: AuditSpec, directory: TaskDirectory, report: Reporter) -> None:
+    """Encode the share of one task of an array; the rest of the audit is for whoever resumes the run.
+
+    Raises:
+        AUDIT_ERRORS: with what to change.
+    """
+    with report.phase("plan"):
+        make_attacks(spec.attacks)
+        shards = _share(_plan(spec), spec, directory)
+    _encode(spec, directory, report, shards)
+
+
+def _plan(spec: AuditSpec) -> dict[PoolName, list[Shard]]:
+    return {pool: plan_shards(pool, pool_spec) for pool, pool_spec in spec.pool_specs().items()}
+
+
+def _share(
+    shards: Mapping[PoolName, Sequence[Shard]], spec: AuditSpec, task: TaskDirectory
+) -> dict[PoolName, list[Shard]]:
+    """Every `count`-th of all shards; a pool with a limit is the share of one task, as it has one encoder."""
+    pools, place, share = spec.pool_specs(), count(), dict[PoolName, list[Shard]]()
+    for pool, of_pool in shards.items():
+        if pools[pool].limit is not None:
+            is_ours = next(place) % task.count == task.index
+            share[pool] = list(of_pool) if is_ours else []
+        else:
+            share[pool] = [shard for shard in of_pool if next(place) % task.count == task.index]
+    return share
+
+
+def _encode(
+    spec: AuditSpec, directory: RunDirectory, report: Reporter, shards: Mapping[PoolName, Sequence[Shard]]
+) -> tuple[About, list[Check]]:
+    """Encode shards; what the models are, and whether they see the same once more."""
+    with report.phase("load"):
+        encoders = open_encoders(spec, directory, report)
+        about = encoders.about
+        _tell_loaded(about, report)
+    with encoders.at_work():
+        with report.phase("encode"):
+            _require_the_same_models(about.encoding, directory, report)
+            schedule = Schedule(shards, spec.pool_specs(), report.progress, report.shard)
+            encoders.encode(schedule)
+            if told := encoders.reuse.summary():
+                report.tell(Note(told))
+            _require_all_shards(schedule, directory)
+        if isinstance(directory, TaskDirectory):
+            return about, []
+        with report.phase("repeat"):
+            return about, list(encoded_again(encoders.repeat(shards["candidates"])))
+
+
+def _tell_loaded(about: About, report: Reporter) -> None:
+    seen = about.target.fingerprint
+    report.tell(
+        Loaded(about.device, about.target.number_format, seen.weights, seen.preprocess, seen.tokenizer)
+    )
+    if about.reference is not None:
+        beside = about.reference.fingerprint
+        report.tell(
+            ReferenceLoaded(
+                about.reference.number_format, beside.weights, beside.preprocess, beside.tokenizer
+            )
         )
-    report.tell(ReferenceLoaded(reference.number_format, beside.weights, beside.preprocess, beside.tokenizer))
-    return model, reference
 
 
 def _require_the_same_models(now: Mapping[str, object], directory: RunDirectory, report: Reporter) -> None:
     """Pools that are seen by two models would differ whether anyone was trained on them or not."""
-    begun = read_index(directory.parts).encoding
-    if others := other_models(begun, now):
-        raise AuditError(
-            f"the models are not those that this run began with ({', '.join(others)}); "
-            f"start afresh with tui-mia run --new"
-        )
-    if others := other_ways(begun, now):
+    ways: dict[str, None] = {}
+    for begun in (run.encoding for run in read_indexes(directory.parts)):
+        if others := other_models(begun, now):
+            raise AuditError(
+                f"the models are not those that this run began with ({', '.join(others)}); "
+                f"start afresh with tui-mia run --new"
+            )
+        ways |= dict.fromkeys(other_ways(begun, now))
+    if ways:
         report.tell(
-            Note(f"goes on with another {', '.join(others)}: the last digits of scores may differ", "warning")
+            Note(f"goes on with another {', '.join(ways)}: the last digits of scores may differ", "warning")
+        )
+
+
+def _require_all_shards(schedule: Schedule, directory: RunDirectory) -> None:
+    if schedule.failed:
+        reasons = "\n".join(f"{shard}: {why}" for shard, why in schedule.failed.items())
+        raise AuditError(
+            f"{len(schedule.failed)} shards could not be encoded, all others are; when it is mended: "
+            f"tui-mia resume {directory.run_id}\n{reasons}"
         )
 
 
@@ -177,8 +208,8 @@ def _pools(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> dict[s
     encoded = {name: EncodedPool(part_paths(directory.parts, name)) for name in spec.pool_specs()}
     overlaps = keep_apart({name: pool.sample_ids for name, pool in encoded.items()})
     for pool, overlap in overlaps.items():
-        for reason, count in Counter(overlap.reasons.values()).most_common():
-            report.tell(Note(f"{pool}: {count} left out: {reason}", "warning"))
+        for reason, pairs in Counter(overlap.reasons.values()).most_common():
+            report.tell(Note(f"{pool}: {pairs} left out: {reason}", "warning"))
     return {
         name: AuditPool(
             name=name,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tui_mia.attacks import Attack, AttackPools, Outcome, make_stability_attacks, run_attacks
-from tui_mia.encoder import PoolAppearances, TargetModel, reencode
+from tui_mia.encoder import PoolAppearances, Reencoded
 from tui_mia.evidence import (
     Appearances,
     Audited,
@@ -28,7 +27,6 @@ from tui_mia.evidence import (
     order_stability,
     seed_stability,
 )
-from tui_mia.pools import Shard
 from tui_mia.scored import AttackScores
 from tui_mia.spec import AuditSpec
 from tui_mia.tables import AuditPool
@@ -68,13 +66,8 @@ def with_looks(audited: Audited, pools: Mapping[str, AuditPool], seed: int) -> A
     return replace(found, blind=_blind(found, looks, seed))
 
 
-def encode_again(
-    spec: AuditSpec, shards: Sequence[Shard], model: TargetModel, batch_size: int, parts: Path
-) -> Iterable[Check]:
-    """Some candidates through the model once more, in another order and batch."""
-    view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
-    pool = spec.pools.candidates
-    again = reencode(shards, pool, parts, model, spec.views, view_seed, batch_size)
+def encoded_again(again: Reencoded) -> Iterable[Check]:
+    """Whether the model sees the same in another order and batch."""
     if len(again.sample_ids) >= FEWEST_RANKED:
         yield order_stability(again.stored.similarities, again.again.similarities)
 

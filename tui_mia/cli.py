@@ -45,7 +45,7 @@ SpecFile = Annotated[
     Path | None, typer.Argument(metavar="[AUDIT.TOML]", help="The spec; options go over it.")
 ]
 Model = Annotated[str | None, typer.Option(help="open_clip architecture, local-dir:PATH or hf-hub:ORG/NAME.")]
-Pretrained = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file.")]
+Pretrained = Annotated[str | None, typer.Option(help="Pretrained tag or checkpoint file; '' for none.")]
 Candidates = Annotated[list[str] | None, typer.Option(help="Source of the candidates; may be given again.")]
 NonMembers = Annotated[list[str] | None, typer.Option(help="Source of known non-members.")]
 General = Annotated[list[str] | None, typer.Option(help="Source of the general pool.")]
@@ -54,7 +54,7 @@ Reference = Annotated[
     str | None, typer.Option(help="A model known not to have seen the candidates, named like --model.")
 ]
 ReferencePretrained = Annotated[
-    str | None, typer.Option(help="Pretrained tag or checkpoint file of the reference.")
+    str | None, typer.Option(help="Pretrained tag or checkpoint file of the reference; '' for none.")
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str | None, typer.Option(help="exact or fast.")]
@@ -100,6 +100,8 @@ def main() -> NoReturn:
         code = _exit_code(error)
         if code is None:
             raise
+        if code == ExitCode.INTERRUPTED:
+            sys.exit(code)
         _fail(_words(error), code)
     sys.exit(ExitCode.DONE)
 
@@ -152,6 +154,11 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = False,
     fail_on: FailOn = None,
+    task_index: Annotated[
+        int | None,
+        typer.Option(min=0, help="Encode the share of one task of an array only, counted from 0."),
+    ] = None,
+    task_count: Annotated[int | None, typer.Option(min=1, help="How many tasks the array has.")] = None,
 ) -> None:
     """Audit a model: carry out AUDIT.TOML, or what the options say."""
     given = {
@@ -167,7 +174,15 @@ def run(
         "output.database": db and str(db),
     }
     spec = _asked(spec_file, given, set_, attacks)
-    _audit(spec, new=new, json=json, plain=plain, quiet=quiet, verbose=verbose, fail_on=fail_on)
+    if task_index is None and task_count is None:
+        _audit(spec, new=new, json=json, plain=plain, quiet=quiet, verbose=verbose, fail_on=fail_on)
+        return
+    if task_index is None or task_count is None or task_index >= task_count:
+        _fail("give both, --task-index from 0 to below --task-count", ExitCode.USAGE)
+    if new or fail_on:
+        _fail("--new and --fail-on are for whole runs; a task joins that of the others", ExitCode.USAGE)
+    display = _display(json=json, plain=plain, quiet=quiet, verbose=verbose)
+    _task(spec, task_index, task_count, display, json=json, verbose=verbose)
 
 
 @app.command()
@@ -273,9 +288,11 @@ def init(
     """Write a commented audit.toml to start from."""
     from tui_mia.spec_template import spec_template
 
+    # Before the file is opened: who is interrupted meanwhile leaves none that is empty.
+    text = spec_template()
     try:
         with as_the_user_has_it(), path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(spec_template())
+            file.write(text)
     except FileExistsError:
         _fail(f"{path} is there already; --force writes over it", ExitCode.USAGE)
     except OSError as error:
@@ -345,9 +362,10 @@ def query(
     from tui_mia.display import print_rows
     from tui_mia.display.data import write_csv, write_json
     from tui_mia.store import query as ask
+    from tui_mia.store import stopped_by_control_c
 
     _land(db)
-    with ask(db, sql) as result:
+    with stopped_by_control_c() as handle, ask(db, sql, handle=handle) as result:
         if json:
             write_json(result.columns, result)
         elif csv or not sys.stdout.isatty():
@@ -507,7 +525,9 @@ def _asked(
     from tui_mia.overrides import attack_names, parse_assignment
     from tui_mia.spec import load_spec
 
-    overrides: dict[str, Any] = {key: value for key, value in given.items() if value}
+    overrides: dict[str, Any] = {
+        key: value for key, value in given.items() if value or (value == "" and key.endswith(".pretrained"))
+    }
     overrides |= dict(parse_assignment(assignment) for assignment in assignments or [])
     return load_spec(spec_file, overrides, None if attacks is None else attack_names(attacks))
 
@@ -528,6 +548,34 @@ def _audit(
     _land(Path(spec.output.database))
     directory = open_run(spec, display, new=new)
     _see_through(directory, display, json=json, quiet=quiet, verbose=verbose, fail_on=fail_on)
+
+
+def _task(spec: AuditSpec, index: int, count: int, display: Display, *, json: bool, verbose: bool) -> None:
+    """Do one task of an array, and say how it went."""
+    from tui_mia.headless import do_task, open_task
+
+    try:
+        task = open_task(spec, index, count, display)
+        finished = do_task(task, display, verbose=verbose)
+    finally:
+        display.close()
+    named = f"task {index} of {count} of run {task.run_id}"
+    if json:
+        _print_json(
+            {
+                "run_id": task.run_id,
+                "run_directory": str(task.path),
+                "task_index": index,
+                "task_count": count,
+                "status": finished.status,
+                "error": finished.error,
+            }
+        )
+    if finished.status == "failed":
+        _fail(f"{named} failed: {finished.error}\nthe same command goes on with it", ExitCode.FAILED)
+    if finished.status == "cancelled":
+        _fail(f"{named} was cancelled; the same command goes on with it", ExitCode.INTERRUPTED)
+    display.say(f"{named} is done; when all tasks are: tui-mia resume {task.path}")
 
 
 def _see_through(
@@ -636,8 +684,10 @@ def _exit_code(error: Exception) -> ExitCode | None:
     """The exit code of an error that a user can act on; None for a defect of ours."""
     from tui_mia.runs import RunDirectoryError
     from tui_mia.spec import SpecError
-    from tui_mia.store import DatabaseLocked, StoreError
+    from tui_mia.store import DatabaseLocked, StoreError, is_interrupt
 
+    if is_interrupt(error):
+        return ExitCode.INTERRUPTED
     if isinstance(error, DatabaseLocked):
         return ExitCode.LOCKED
     if isinstance(error, SpecError):

@@ -8,7 +8,8 @@ import signal
 
 from tui_mia.display import Display
 from tui_mia.landing import keep_below_limit, land
-from tui_mia.runs import Finished, RunDirectory, Worker, follow, opening, start_worker, stop_worker
+from tui_mia.runs import Finished, RunDirectory, Worker, follow, opening, start_worker, stop_worker, tasks
+from tui_mia.runs.tasks import TaskDirectory
 from tui_mia.spec import AuditSpec
 from tui_mia.store import DatabaseFull, StoreError
 
@@ -31,6 +32,22 @@ def open_again(directory: RunDirectory, display: Display) -> RunDirectory:
     if opened.how == "resuming":
         display.say(f"resuming run {directory.run_id}")
     return opened.directory
+
+
+def open_task(spec: AuditSpec, index: int, count: int, display: Display) -> TaskDirectory:
+    """Task `index` of `count` of the unfinished run of a spec, which the first of them makes.
+
+    Raises:
+        RunDirectoryError: if that can't be, or the task goes on already.
+    """
+    task = tasks.open_task(spec, index, count)
+    display.say(f"task {index} of {count} of run {task.run_id}")
+    return task
+
+
+def do_task(task: TaskDirectory, display: Display, *, verbose: bool = False) -> Finished:
+    """See a task through to its end; Ctrl+C and SIGTERM cancel it."""
+    return asyncio.run(_see_through(task, display, verbose))
 
 
 def carry_out(directory: RunDirectory, display: Display, *, verbose: bool = False) -> Finished:

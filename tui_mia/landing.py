@@ -11,7 +11,6 @@ from typing import Final
 from tui_mia.runs import RunDirectory, RunDirectoryError, RunState
 from tui_mia.runs.directory import runs_folder
 from tui_mia.runs.embeddings import remove_oldest
-from tui_mia.runs.files import replace_with_text
 from tui_mia.runs.scan import scan
 from tui_mia.runs.space import naming
 from tui_mia.settings import SettingsError, load_settings
@@ -50,7 +49,8 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
     # The mark is for its own database: what is in another is still to be put into that.
     if os.path.realpath(database) == os.path.realpath(directory.database):
         with naming(directory.landed_path):
-            replace_with_text(directory.landed_path, str(row.finished_at))
+            # Half of it is as good as none: the run lands once more, which changes nothing.
+            directory.landed_path.write_text(str(row.finished_at))
     return database
 
 

@@ -42,7 +42,7 @@ from tui_mia.encoder.model import ModelError, ModelTable, TargetModel, check_nam
 from tui_mia.encoder.operations import empty_images, image_side, operations_of, without_contents
 from tui_mia.encoder.preprocess import in_bytes
 from tui_mia.encoder.reuse import Reuse
-from tui_mia.encoder.reuse_index import INDEX, read_index
+from tui_mia.encoder.reuse_index import INDEXES, read_indexes
 from tui_mia.network import is_on_a_hub, keep_off_the_network
 from tui_mia.pools import Pair, PoolError, PoolName, Reject, plan_shards
 from tui_mia.pools.preview import preview
@@ -178,7 +178,7 @@ def _entries_encoded(
 ) -> int:
     """How many entries the audit will take over from earlier runs of its database."""
     runs = runs_folder(Path(spec.output.database).resolve())
-    folders = [path.parent for path in runs.glob(f"*/parts/{INDEX}")]
+    folders = sorted({path.parent for path in runs.glob(f"*/parts/{INDEXES}")})
     if not folders:
         return 0
     target, reference = models["model"], models.get("reference")
@@ -187,7 +187,7 @@ def _entries_encoded(
         number_format = _number_format(reference, spec.reference_model, device)
         reference = replace(reference, number_format=number_format)
     encoding = encoding_of(spec, target, reference, batch_size) | {"device": gpu or "cpu"}
-    before = found_before(encoding, [read_index(folder).encoding for folder in folders])
+    before = found_before(encoding, [run.encoding for folder in folders for run in read_indexes(folder)])
     if device != "cpu" and spec.run.batch_size is None and before:
         encoding[BATCH_SIZE] = before
     with contextlib.suppress(PoolError), tempfile.TemporaryDirectory() as name:

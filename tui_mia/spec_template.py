@@ -33,6 +33,8 @@ _EXAMPLES: dict[str, Any] = {
     "keys": "keys.txt",
     "limit": 1000,
     "batch_size": 64,
+    "devices": "all",
+    "threads": 8,
     "database": "audits.duckdb",
 }
 _SOURCES = {

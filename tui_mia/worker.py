@@ -23,6 +23,7 @@ from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Finished, Started
 from tui_mia.runs.reporter import Reporter
 from tui_mia.runs.space import full_message, is_full, still_needed
+from tui_mia.runs.tasks import TaskDirectory
 from tui_mia.spec import SpecError, load_spec
 
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> NoReturn:
     keep_private()
     signal.signal(signal.SIGTERM, _cancel)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    directory = RunDirectory.open(Path(arguments[0]))
+    directory = _directory(arguments)
     report = Reporter(directory, verbose="--verbose" in arguments[1:])
     try:
         finished = _run(directory, report)
@@ -53,6 +54,15 @@ def main(arguments: list[str]) -> NoReturn:
     os._exit(0 if finished.status == "done" else 1)
 
 
+def _directory(arguments: list[str]) -> RunDirectory:
+    """The run that this process is to carry out, or to do a task of."""
+    directory = RunDirectory.open(Path(arguments[0]))
+    if "--task" not in arguments:
+        return directory
+    index, count = arguments[arguments.index("--task") + 1 :][:2]
+    return TaskDirectory(directory.path, int(index), int(count))
+
+
 def _run(directory: RunDirectory, report: Reporter) -> Finished:
     try:
         directory.sweep()
@@ -60,9 +70,12 @@ def _run(directory: RunDirectory, report: Reporter) -> Finished:
         spec = load_spec(directory.spec_path)
         keep_off_the_network(spec)
         with report.phase("start"):
-            from tui_mia.audit import AUDIT_ERRORS, run_audit
+            from tui_mia.audit import AUDIT_ERRORS, encode_task, run_audit
         try:
-            run_audit(spec, directory, report)
+            if isinstance(directory, TaskDirectory):
+                encode_task(spec, directory, report)
+            else:
+                run_audit(spec, directory, report)
         except AUDIT_ERRORS as error:
             return Finished("failed", str(error), report.seconds)
         return Finished("done", None, report.seconds)

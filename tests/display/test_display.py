@@ -16,7 +16,7 @@ from tui_mia.clean import printable
 from tui_mia.display import choose_display, print_rows, print_summary
 from tui_mia.display.data import write_csv, write_json
 from tui_mia.display.progress import LiveDisplay, PlainDisplay, QuietDisplay
-from tui_mia.display.words import fitting, progress_figures
+from tui_mia.display.words import device_figures, fitting, progress_figures
 from tui_mia.runs import (
     Event,
     Finished,
@@ -29,6 +29,7 @@ from tui_mia.runs import (
     Skipped,
     Started,
 )
+from tui_mia.runs.events import DeviceProgress
 from tui_mia.store import AttackFigures, Figure, RunRow, RunSummary
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]not bold[/] :smile: \u202eback\r\nnext"
@@ -170,6 +171,30 @@ def test_a_live_bar_has_one_line_with_whole_figures(event: Progress, terminal: C
 def test_of_figures_as_many_are_shown_as_there_is_room_for(cells: int, shown: str) -> None:
     assert fitting(["aaa", "bbb", "c"], cells) == shown
     assert fitting([], cells) == ""
+
+
+def on_devices(count: int) -> Progress:
+    devices = [DeviceProgress(f"cuda:{number}", 1_000, 12.5, 2**30, 2**31) for number in range(count)]
+    devices[1:2] = [DeviceProgress("cuda:1", 40, is_lost=True)]
+    return Progress("encode", 0.5, 1_040 * count, per_second=12.5 * count, devices=tuple(devices))
+
+
+def test_each_of_several_devices_has_a_line(pipe: Console, terminal: Console) -> None:
+    assert device_figures(busy(40)) == []
+    lines = ["  cuda:0: 1,000 at 12/s, GPU 2.0 GB, 1.0 GB", "  cuda:1: 40, then lost"]
+    PlainDisplay(pipe).show(on_devices(2))
+    assert sent(pipe).splitlines()[1:] == lines
+    live = LiveDisplay(terminal)
+    live.show(on_devices(2))
+    live.close()
+    for line in lines:
+        assert line in sent(terminal)
+
+
+def test_of_many_devices_the_first_have_lines_and_the_others_one() -> None:
+    shown = device_figures(on_devices(64))
+    assert len(shown) == 9
+    assert shown[-1] == ("others", "56 at 700/s")
 
 
 def test_a_plain_display_tells_each_phase_and_then_every_ten_seconds(pipe: Console) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tui_mia.encoder import TargetModel, load_target
-from tui_mia.pools import Pair
-from tui_mia.spec import ModelSpec
+from tui_mia.encoder import (
+    BatchLimit,
+    Meter,
+    Reuse,
+    Schedule,
+    ShardEncoder,
+    TargetModel,
+    encode_here,
+    load_target,
+)
+from tui_mia.encoder.schedule import OnProgress, OnShard
+from tui_mia.pools import Pair, PoolName, Shard
+from tui_mia.spec import AuditSpec, ModelSpec
 
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 IMAGE = {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 1}
@@ -122,3 +132,22 @@ def make_pairs(image_bytes: Callable[..., bytes]) -> Callable[..., list[Pair]]:
         ]
 
     return make
+
+
+def encode_pools(
+    spec: AuditSpec,
+    shards: Mapping[PoolName, Sequence[Shard]],
+    model: TargetModel,
+    batch_size: int,
+    folder: Path,
+    on_progress: OnProgress,
+    reference: TargetModel | None = None,
+    reuse: Reuse | None = None,
+    limit: BatchLimit | None = None,
+    on_shard: OnShard = lambda event: None,
+) -> None:
+    """Encode all shards of an audit into a folder, in this process."""
+    schedule = Schedule(shards, spec.pool_specs(), on_progress, on_shard)
+    limit, meter = limit or BatchLimit(), Meter()
+    encoder = ShardEncoder(spec, model, reference, batch_size, folder, reuse, limit, meter)
+    encode_here(encoder, schedule)

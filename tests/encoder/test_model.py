@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pickle
+import platform
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from tui_mia.encoder import ModelError, TargetModel, load_target, model
 from tui_mia.encoder.encode import encode_shard
-from tui_mia.encoder.model import device_identity
+from tui_mia.encoder.model import cpu_identity, device_identity
 from tui_mia.pools import Pair
 from tui_mia.spec import ModelSpec
 
@@ -377,8 +378,15 @@ def test_one_weight_changes_the_fingerprint(clip_spec: ModelSpec, clip: TargetMo
     assert take_fingerprint(model.network, {}, model.tokenizer).weights != clip.fingerprint.weights
 
 
-def test_the_cpu_is_one_device_to_every_process(clip: TargetModel) -> None:
-    assert device_identity(clip.device) == "cpu"
+def test_the_cpu_is_one_device_to_every_process_of_its_node(
+    clip: TargetModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert device_identity(clip.device) == cpu_identity() == f"cpu-{platform.node()}"
+    names = set()
+    for node in ("node1", "node2", "../node/3"):
+        monkeypatch.setattr(platform, "node", lambda node=node: node)
+        names.add(device_identity(clip.device))
+    assert names == {"cpu-node1", "cpu-node2", "cpu-.._node_3"}
 
 
 @pytest.mark.parametrize(

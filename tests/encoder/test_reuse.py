@@ -18,13 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.encoder.conftest import IMAGE, write_tar
+from tests.encoder.conftest import IMAGE, encode_pools, write_tar
 from tui_mia.encoder import (
     BatchLimit,
     Reuse,
     TargetModel,
     content,
-    encode_pools,
     encoding_of,
     load_target,
     model,
@@ -33,7 +32,6 @@ from tui_mia.encoder import (
 )
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.parts import matrix_of
-from tui_mia.encoder.reuse_index import INDEX
 from tui_mia.encoder.views import make_view
 from tui_mia.pools import PoolError, Shard, plan_shards, read_shard
 from tui_mia.spec import AuditSpec, ModelSpec, PoolSpec
@@ -61,7 +59,7 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
         encoded.append(arguments)
         return encode_shard(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("tui_mia.encoder.schedule.encode_shard", counting)
+    monkeypatch.setattr("tui_mia.encoder.shard_encoder.encode_shard", counting)
 
     def make(
         name: str,
@@ -91,7 +89,7 @@ def run(tmp_path: Path, clip: TargetModel, monkeypatch: pytest.MonkeyPatch) -> C
         encode_pools(
             spec, shards, model, 3, folder, lambda *progress: None, reference, reuse, limit_of_batches
         )
-        return len(encoded), reuse.summary()
+        return len(encoded), reuse.counts.summary()
 
     return make
 
@@ -204,8 +202,8 @@ def test_what_was_cut_off_is_not_reused_and_the_cut_off_run_goes_on(
     run("1", tars)
     whole = parts(tmp_path, "1")
     folder = tmp_path / "runs" / "1" / "parts"
-    lines = (folder / INDEX).read_text().splitlines()
-    (folder / INDEX).write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:50])
+    lines = (folder / "index.jsonl").read_text().splitlines()
+    (folder / "index.jsonl").write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:50])
     (folder / "candidates-000001-000000.parquet").unlink()
     assert run("2", tars)[0] == 1
     assert run("1", tars)[0] == 1
@@ -234,9 +232,9 @@ def test_a_tar_that_goes_away_or_changes_while_it_is_read_is_not_for_others(
             tar.write(bytes(512))
         return whole
 
-    monkeypatch.setattr("tui_mia.encoder.schedule.encode_shard", disturbed)
+    monkeypatch.setattr("tui_mia.encoder.shard_encoder.encode_shard", disturbed)
     run("1", tars)
-    entries = (tmp_path / "runs/1/parts" / INDEX).read_text().splitlines()
+    entries = (tmp_path / "runs/1/parts" / "index.jsonl").read_text().splitlines()
     assert [json.loads(line).keys() == {"encoding"} for line in entries] == [True]
 
 
@@ -244,7 +242,7 @@ def test_an_index_that_says_something_else_is_no_index(
     tars: Path, tmp_path: Path, run: Callable[..., Ran]
 ) -> None:
     run("1", tars)
-    index = tmp_path / "runs" / "1" / "parts" / INDEX
+    index = tmp_path / "runs" / "1" / "parts" / "index.jsonl"
     index.write_text('{"key": "of another version"}\n5\n\x00\n{}\n' + json.dumps({"encoding": {}}) + "\n")
     assert run("2", tars) == (2, None)
 
@@ -402,7 +400,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         return read_and_count
 
-    monkeypatch.setattr("tui_mia.encoder.schedule.read_shard", counting("to encode"))
+    monkeypatch.setattr("tui_mia.encoder.shard_encoder.read_shard", counting("to encode"))
     monkeypatch.setattr("tui_mia.encoder.reuse.read_shard", counting("ahead"))
     return counts
 
@@ -548,7 +546,7 @@ def test_a_table_of_several_parts_is_reused_whole(
     run: Callable[..., Ran],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_mia.encoder.schedule.PART_ENTRIES", part_entries)
+    monkeypatch.setattr("tui_mia.encoder.shard_encoder.PART_ENTRIES", part_entries)
     source = write("csv")
     run("1", source)
     assert run("2", source)[0] == 0
@@ -560,11 +558,11 @@ def test_a_table_of_several_parts_is_reused_whole(
 def test_a_table_that_was_begun_is_not_for_others(
     write: Callable[..., Path], tmp_path: Path, run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui_mia.encoder.schedule.PART_ENTRIES", 2)
+    monkeypatch.setattr("tui_mia.encoder.shard_encoder.PART_ENTRIES", 2)
     source = write("csv")
     run("1", source)
     folder = tmp_path / "runs" / "1" / "parts"
-    (folder / INDEX).write_text((folder / INDEX).read_text().splitlines()[0] + "\n")
+    (folder / "index.jsonl").write_text((folder / "index.jsonl").read_text().splitlines()[0] + "\n")
     (folder / "candidates-000000-000001.parquet").unlink()
     write("csv", ("ONE", "two", "three", "four"))
     run("1", source)
@@ -679,7 +677,7 @@ def test_views_are_added_to_a_table_part_by_part(
     run: Callable[..., Ran],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_mia.encoder.schedule.PART_ENTRIES", part_entries)
+    monkeypatch.setattr("tui_mia.encoder.shard_encoder.PART_ENTRIES", part_entries)
     source = write("csv")
     run("1", source, views=1)
     how = "had been encoded by an earlier run (4 without all views, which were added) and are reused"

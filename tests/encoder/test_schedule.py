@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.encoder.conftest import write_tar
-from tui_mia.encoder import EncodedPool, TargetModel, encode_pools, part_paths, read_rejects
+from tests.encoder.conftest import encode_pools, write_tar
+from tui_mia.encoder import EncodedPool, TargetModel, part_paths, read_rejects
 from tui_mia.pools import plan_shards
 from tui_mia.runs import ShardEncoded
 from tui_mia.runs.reporter import Pace
@@ -133,7 +133,7 @@ def test_a_large_tar_is_encoded_in_parts_and_resumed_between_them(
     encode: Callable[..., Told],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tui_mia.encoder.schedule.PART_ENTRIES", 3)
+    monkeypatch.setattr("tui_mia.encoder.shard_encoder.PART_ENTRIES", 3)
     pools = {"candidates": {"source": [str(tars)], "limit": limit}}
     encode(tmp_path / "whole", pools)
     whole = contents(tmp_path / "whole")
@@ -203,8 +203,8 @@ def test_what_was_encoded_before_has_no_part_in_the_pace(
     assert paces[-1].per_second
     assert paces[-1].eta_seconds is None
     paces.clear()
-    assert encode(tmp_path / "parts", pools) == [(1.0, 24, 8, "candidates")]
-    assert paces == [Pace()]
+    assert encode(tmp_path / "parts", pools)[-1] == (1.0, 24, 8, "candidates")
+    assert set(paces) == {Pace()}
     paces.clear()
     for path in (tmp_path / "parts").glob("*candidates-000003*"):
         path.unlink()

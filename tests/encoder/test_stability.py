@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from tui_mia.encoder import EncodedPool, Reencoded, TargetModel, encode_pools, part_paths, reencode, stability
+from tests.encoder.conftest import encode_pools
+from tui_mia.encoder import EncodedPool, Reencoded, TargetModel, part_paths, reencode, stability
 from tui_mia.encoder.fast_paths import encode_texts
 from tui_mia.pools import Shard, plan_shards
 from tui_mia.spec import AuditSpec, ModelSpec

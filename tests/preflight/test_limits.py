@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tui_mia.attacks import classifier, loss, make_attacks, scoring, wsa
-from tui_mia.encoder import batch_size, images, schedule, stability
+from tui_mia.encoder import batch_size, images, parts, stability
 from tui_mia.encoder.reuse import Reuse
 from tui_mia.evidence import roc
 from tui_mia.preflight import earlier, limits
@@ -19,7 +20,7 @@ from tui_mia.spec import AttacksSpec
 def test_the_limits_are_those_of_the_engine() -> None:
     assert limits.BATCH_SIZE["cpu"] == batch_size.ON_CPU
     assert limits.BATCH_SIZE["cuda"] in batch_size.SIZES
-    assert schedule.PART_ENTRIES == limits.PART_ENTRIES
+    assert parts.PART_ENTRIES == limits.PART_ENTRIES
     assert stability.ONE_IN == limits.REPEATED_ONE_IN
     assert stability.FEWEST_SAMPLES == limits.FEWEST_REPEATED
     assert stability.SAMPLES == limits.MOST_REPEATED
@@ -40,10 +41,9 @@ def test_the_limits_are_those_of_the_engine() -> None:
 
 
 def test_a_run_that_took_over_parts_is_known_by_the_words_of_the_encoder(tmp_path: Path) -> None:
-    reuse = Reuse(tmp_path, [], {})
-    assert reuse.summary() is None
-    reuse._taken = 1
-    assert (reuse.summary() or "").endswith(earlier._REUSED)
+    counts = Reuse(tmp_path, [], {}).counts
+    assert counts.summary() is None
+    assert (replace(counts, taken=1).summary() or "").endswith(earlier._REUSED)
 
 
 @pytest.mark.parametrize("size", [(48, 40), (1, 101), (1, 100), (3, 301)])

@@ -13,10 +13,10 @@ from tui_mia.preflight import workload
 from tui_mia.preflight.after import estimate_after
 from tui_mia.preflight.counts import PoolCount
 from tui_mia.preflight.earlier import EarlierRuns
-from tui_mia.preflight.model import Costs, Device
+from tui_mia.preflight.model import Costs, Device, device_of
 from tui_mia.preflight.workload import EXPECTED_SHARE, Workload, estimate_time, of_time
 from tui_mia.runs.gpu import Gpu
-from tui_mia.spec import AuditSpec
+from tui_mia.spec import AuditSpec, RunSpec
 
 AuditOf = Callable[..., AuditSpec]
 
@@ -83,6 +83,29 @@ def test_a_gpu_that_was_measured_is_expected_to_reach_a_share_of_that(
     time = estimate_time(fast, WORK, COSTS, GPU, None, PAIRS, None)
     assert time is not None
     assert time.gpu_flops == 600e12 * EXPECTED_SHARE
+
+
+def test_several_gpus_share_the_work(spec: AuditSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    visible = [Gpu(number, f"GPU-{number}", "NVIDIA H100") for number in range(4)]
+    monkeypatch.setattr("tui_mia.preflight.model.gpus", lambda: visible)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def device(devices: object) -> Device:
+        run, model = (
+            RunSpec.model_validate({"devices": devices}),
+            spec.model.model_copy(update={"device": "auto"}),
+        )
+        return device_of(spec.model_copy(update={"run": run, "model": model}))
+
+    assert device("all") == Device("cuda", visible[0], count=4)
+    assert device(["cuda:1", "cuda:3"]).count == 2
+    assert "there is no cuda:4 here (4 GPUs are visible)" in (device(["cuda:0", "cuda:4"]).problem or "")
+    assert device(["cpu", "cpu"]) == Device("cpu")
+    one = estimate_time(spec, WORK, COSTS, GPU, None, PAIRS, None)
+    four = estimate_time(spec, WORK, COSTS, replace(GPU, count=4), None, PAIRS, None)
+    assert one is not None
+    assert four is not None
+    assert four.encode_seconds == pytest.approx(one.encode_seconds / 4)
 
 
 def test_a_gpu_waits_for_a_cpu_that_decodes_slower(spec: AuditSpec) -> None:

@@ -47,7 +47,8 @@ from tui_mia.demo import sample_world
 PAIRS_A_TAR = 30
 TARS = {"candidates": 4, "nonmembers": 4, "general": 4}
 MOST_KILLS_A_RUN = 3
-# The files that a worker puts in their place: rejects and samples of each part, and ten tables.
+# What is put in its place: by a worker rejects and samples of each part, and ten tables; by the front end
+# the spec and the run directory.
 RENAMES = {"worker": 2 * sum(TARS.values()) + 10, "front end": 2}
 SPEC = """
 [model]

@@ -268,6 +268,7 @@ def _left_behind(audit: Audit) -> Iterator[Path]:
     assert directory is not None
     expected = {audit.database.name, runs_folder(audit.database).name, "said", "sitecustomize"}
     yield from (path for path in folder.iterdir() if path.name not in expected)
+    yield from (path for path in directory.path.parent.iterdir() if path != directory.path)
     yield from (path for path in directory.path.rglob("*") if path.suffix == ".tmp")
     if not directory.landed_path.exists() or directory.queued_path.exists():
         yield directory.landed_path

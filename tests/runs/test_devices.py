@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tui_mia.runs import Launched, Loaded, RunState
-from tui_mia.runs.devices import Place, device_in_use, device_names, startable, visible_gpus
+from tui_mia.runs.devices import Place, device_names, devices_in_use, startable, visible_gpus, wish_of
 from tui_mia.runs.gpu import Gpu
+from tui_mia.spec import AuditSpec
 
 GPUS = [Gpu(0, "GPU-aaaa", "A"), Gpu(1, "GPU-aabb", "B"), Gpu(2, "GPU-cccc", "C")]
 A, B, C = (gpu.uuid for gpu in GPUS)
@@ -74,7 +75,31 @@ def loaded_on(device: str, launched: Launched | None = None) -> RunState:
     ],
 )
 def test_a_run_that_goes_on_has_a_device(wish: str, state: RunState, device: str) -> None:
-    assert device_in_use(wish, state, GPUS) == device
+    assert devices_in_use(wish, state, GPUS) == (device,)
+
+
+def test_a_run_of_several_devices_waits_for_all_and_takes_all() -> None:
+    queue = [("two", "cuda:0+cuda:2"), ("any", "auto"), ("all", "all")]
+    assert startable(queue, GPUS, set()) == [("two", Place(A, beside=(C,))), ("any", Place(B, B))]
+    assert startable(queue, GPUS, {C}) == [("any", Place(A, A))]
+    assert startable(queue[2:], GPUS, set()) == [("all", Place(A, beside=(B, C)))]
+    assert startable(queue[2:], [], set()) == [("all", Place("cpu"))]
+    assert startable([("cpus", "cpu+cpu")], GPUS, {A}) == [("cpus", Place("cpu"))]
+    assert devices_in_use("cuda:0+cuda:2", loaded_on("cuda:0"), GPUS) == (A, C)
+    assert devices_in_use("all", RunState(), GPUS) == (A, B, C)
+
+
+def test_what_a_spec_wants_is_one_device_or_several() -> None:
+    pools = {"candidates": {"source": "pairs.tar"}}
+    model = {"architecture": "ViT-B-32"}
+
+    def wish(**run: object) -> str:
+        return wish_of(AuditSpec.model_validate({"model": model, "pools": pools, "run": run}))
+
+    assert wish() == "auto"
+    assert wish(devices="all") == "all"
+    assert wish(devices=["cuda:1"]) == "cuda:1"
+    assert wish(devices=["cuda:1", "cuda:3"]) == "cuda:1+cuda:3"
 
 
 def test_devices_have_names_that_people_use() -> None:

@@ -13,9 +13,34 @@ from typing import IO
 import pytest
 
 from tui_mia.runs import Finished, Launched, Note, RunDirectory, RunDirectoryError, find_unfinished
-from tui_mia.runs.directory import runs_folder
+from tui_mia.runs.directory import HALF_MADE, runs_folder
+from tui_mia.runs.files import private_folder
 from tui_mia.runs.identity import inputs_digest
-from tui_mia.spec import AuditSpec, load_spec
+from tui_mia.runs.scan import scan
+from tui_mia.spec import AuditSpec, dump_spec, load_spec
+
+KILLED_WHILE_MAKING = """
+import os, signal, sys, tempfile
+from pathlib import Path
+from tui_mia.runs import RunDirectory
+from tui_mia.spec import read_spec
+
+left, replace = int(sys.argv[1]), os.replace
+
+def dying(*arguments):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(*arguments)
+
+os.replace = dying
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder, "spec.toml")
+    path.write_text(sys.stdin.read())
+    spec = read_spec(path)
+RunDirectory.create(spec, "")
+"""
 
 
 @pytest.fixture
@@ -50,6 +75,29 @@ def test_a_new_run_lies_beside_its_database_and_only_its_owner_may_look(
 
 def test_every_new_run_has_an_id_of_its_own(spec: AuditSpec) -> None:
     assert len({RunDirectory.create(spec, "").run_id for _ in range(5)}) == 5
+
+
+def test_who_is_killed_while_a_directory_is_made_leaves_no_run_and_nothing_for_long(spec: AuditSpec) -> None:
+    folder = runs_folder(Path(spec.output.database))
+    for renames in range(2):
+        command = [sys.executable, "-c", KILLED_WHILE_MAKING, str(renames)]
+        subprocess.run(command, input=dump_spec(spec), text=True, check=False)
+        (left,) = folder.iterdir()
+        assert left.name.startswith(HALF_MADE)
+        assert scan(folder) == {}
+        assert find_unfinished(spec, inputs_digest(spec)) is None
+    made = RunDirectory.create(spec, "")
+    assert list(folder.iterdir()) == [made.path]
+    assert sorted(path.name for path in made.path.iterdir()) == ["inputs", "parts", "spec.toml", "tables"]
+
+
+def test_a_directory_that_is_being_made_is_left_to_who_makes_it(
+    spec: AuditSpec, directory: RunDirectory
+) -> None:
+    folder = directory.path.parent
+    with private_folder(folder, HALF_MADE) as theirs:
+        other = RunDirectory.create(spec, "")
+        assert sorted(folder.iterdir()) == sorted([theirs, directory.path, other.path])
 
 
 def test_the_folder_of_a_database_is_made_when_it_is_missing(spec: AuditSpec, tmp_path: Path) -> None:

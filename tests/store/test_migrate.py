@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tui_mia.store import (
     RunRow,
     StoreError,
     bring_up_to_date,
+    export_run,
     ingest,
     list_runs,
     migrate,
@@ -145,10 +147,41 @@ def test_a_database_that_another_brings_up_to_date_is_left_to_it(database: Path)
             bring_up_to_date(database, wait_seconds=0.1)
         assert land_left_behind(database) == []
         with pytest.raises(OlderDatabase):
-            list_runs(database)
+            list_runs(database, wait_seconds=0.1)
     assert [path.name for path in database.parent.iterdir()] == [database.name]
     assert database.read_bytes() == content
     assert bring_up_to_date(database) is not None
+
+
+def test_who_comes_to_read_while_another_brings_it_up_to_date_waits_for_it(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpack(OLDEST_VERSION, database)
+    ((run_id,),) = rows(database, "SELECT run_id FROM runs")
+    replace = migrate._replace_with_new
+    answers: list[str] = []
+
+    def replace_slowly(path: Path, kept: Path) -> None:
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(0.3)
+        assert answers == []
+        replace(path, kept)
+
+    def read() -> None:
+        answers.append(list_runs(database)[0].run.status)
+
+    def export() -> None:
+        export_run(database, run_id, tmp_path / "samples.csv", "csv", "samples")
+        answers.append("exported")
+
+    monkeypatch.setattr(migrate, "_replace_with_new", replace_slowly)
+    readers = [threading.Thread(target=work) for work in (read, export)]
+    assert bring_up_to_date(database) is not None
+    for reader in readers:
+        reader.join(30)
+    assert sorted(answers) == ["done", "exported"]
 
 
 @pytest.mark.parametrize("version", OLDER)

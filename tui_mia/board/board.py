@@ -306,7 +306,8 @@ class Board:
             if not self._queue():
                 return
             await self.refresh_gpus()
-            busy = {run.device_in(self.gpus) for run in self._tended.values() if run.is_live}
+            live = [run for run in self._tended.values() if run.is_live]
+            busy = {device for run in live for device in run.devices_in(self.gpus)}
             queue = [(run.run_id, run.wish) for run in self._queue()]
             for run_id, place in startable(queue, self.gpus, busy):
                 await self._start(self._tended[run_id], place)
@@ -324,7 +325,7 @@ class Board:
                 run.directory.queued_path.unlink(missing_ok=True)
                 run.directory.append(Finished("failed", f"its worker can't be started: {error}"))
             return
-        run.status, run.device = "starting", place.device
+        run.status, run.place = "starting", place
         self._attend(run)
 
     def _attend(self, run: TendedRun) -> None:

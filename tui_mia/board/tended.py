@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tui_mia.board.board_run import LIVE, BoardRun, RunStatus, parsed_spec
 from tui_mia.runs import Event, Finished, Progress, RunDirectory, RunState, Worker
-from tui_mia.runs.devices import device_in_use, device_names
+from tui_mia.runs.devices import Place, device_names, devices_in_use, wish_of
 from tui_mia.runs.gpu import Gpu
 
 # Until the worker has loaded its libraries there is nothing to see of the run.
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.05
 class TendedRun:
     """Changed by the board alone, and only on its event loop.
 
-    `device` is the one that the board gave it, `gone` is set once its worker is, and
+    `place` is where the board started it, `gone` is set once its worker is, and
     `task` follows, then saves it.
     """
 
@@ -33,7 +33,7 @@ class TendedRun:
     created_at: datetime | None
     queued_at: int = 0
     state: RunState = field(default_factory=RunState)
-    device: str | None = None
+    place: Place | None = None
     problem: str | None = None
     worker: Worker | None = None
     task: asyncio.Task[None] | None = None
@@ -50,9 +50,9 @@ class TendedRun:
 
     @property
     def wish(self) -> str:
-        """The device that the spec asks for."""
+        """The device or devices that the spec asks for."""
         spec = parsed_spec(self.spec_text)
-        return spec.model.device if spec else "auto"
+        return wish_of(spec) if spec else "auto"
 
     def take(self, event: Event) -> None:
         self.state = self.state.after(event)
@@ -80,19 +80,20 @@ class TendedRun:
             if not isinstance(self.directory.last_event(), Finished):
                 self.directory.append(Finished("cancelled"))
 
-    def device_in(self, gpus: Sequence[Gpu]) -> str:
-        """The device that the run has, or will have once its model is loaded."""
-        if self.device is not None and self.state.launched is None:
-            return self.device
-        return device_in_use(self.wish, self.state, gpus)
+    def devices_in(self, gpus: Sequence[Gpu]) -> tuple[str, ...]:
+        """The devices that the run has, or will have once its model is loaded."""
+        if self.place is not None and self.state.launched is None:
+            return self.place.devices
+        return devices_in_use(self.wish, self.state, gpus)
 
     def snapshot(self, gpus: Sequence[Gpu]) -> BoardRun:
-        device = self.wish if self.status == "queued" else self.device_in(gpus)
+        devices = (self.wish,) if self.status == "queued" else self.devices_in(gpus)
+        names = device_names(gpus)
         return BoardRun(
             run_id=self.run_id,
             status=self.status,
             created_at=self.created_at,
-            device=device_names(gpus).get(device, device),
+            device=", ".join(names.get(device, device) for device in devices),
             spec_text=self.spec_text,
             directory=self.directory,
             state=self.state,

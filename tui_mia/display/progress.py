@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from tui_mia.clean import printable
-from tui_mia.display.words import fitting, progress_figures
+from tui_mia.display.words import device_figures, fitting, progress_figures
 from tui_mia.runs import Event, Finished, ShardEncoded
 from tui_mia.runs import Progress as ProgressEvent
 from tui_mia.runs.narration import narrate, phase_times
@@ -83,10 +84,23 @@ class PlainDisplay:
             self._phase, self._next_line = event.phase, event.time + SECONDS_BETWEEN_LINES
             figures = ", ".join(progress_figures(event))
             self.say(f"{event.phase} {event.fraction:4.0%}  {figures}".rstrip())
+            for name, words in device_figures(event):
+                self.say(f"  {name}: {words}")
         elif line := _line(event, self._verbose):
             self.say(line)
 
     def close(self) -> None: ...
+
+
+class _BarOverDevices(Progress):
+    """A bar, and below it a line for each of several encoders."""
+
+    devices: Sequence[str] = ()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        for line in self.devices:
+            yield Text(line, no_wrap=True, overflow="ellipsis")
 
 
 class LiveDisplay:
@@ -95,7 +109,7 @@ class LiveDisplay:
     def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self._console = console
         self._verbose = verbose
-        self._bar = Progress(
+        self._bar = _BarOverDevices(
             TextColumn("{task.description:<7}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f}%"),
@@ -116,6 +130,7 @@ class LiveDisplay:
                 self._task = self._bar.add_task("", total=1.0, figures="")
             phase = printable(event.phase)
             figures = printable(fitting(progress_figures(event), self._console.width - CELLS_OF_BAR))
+            self._bar.devices = [printable(f"  {name}: {words}") for name, words in device_figures(event)]
             self._bar.update(self._task, description=phase, completed=event.fraction, figures=figures)
         elif line := _line(event, self._verbose):
             self.say(line)

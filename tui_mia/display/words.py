@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tui_mia.runs import Progress
+from tui_mia.runs.events import DeviceProgress
+
+# So many lines leave room for the rest on a small screen.
+DEVICES_SHOWN: Final = 8
 
 SHORT_VERDICTS: Final[Mapping[str, str]] = {
     "inconclusive: distribution shift": "shift",
@@ -78,6 +82,27 @@ def speed_figures(event: Progress) -> list[str]:
     if event.encodings_per_second:
         parts.append(rate(event.encodings_per_second, "encodings"))
     return parts
+
+
+def device_figures(event: Progress, most: int = DEVICES_SHOWN) -> list[tuple[str, str]]:
+    """Each encoder by name, where there are several, and what it does; of more than `most` the first."""
+    told = [(device.device, _device_words(device)) for device in event.devices]
+    rest = event.devices[most:]
+    if not rest:
+        return told
+    together = rate(sum(device.per_second or 0.0 for device in rest))
+    return [*told[:most], ("others", f"{len(rest)} at {together}")]
+
+
+def _device_words(device: DeviceProgress) -> str:
+    if device.is_lost:
+        return f"{device.samples:,}, then lost"
+    parts = [f"{device.samples:,} at {rate(device.per_second)}" if device.per_second else "no pair yet"]
+    if device.device_memory_bytes is not None:
+        parts.append(f"GPU {device.device_memory_bytes / 2**30:.1f} GB")
+    if device.memory_bytes is not None:
+        parts.append(f"{device.memory_bytes / 2**30:.1f} GB")
+    return ", ".join(parts)
 
 
 def fitting(figures: Sequence[str], cells: int) -> str:

@@ -152,6 +152,7 @@ def encode_shard(
     limit: BatchLimit | None = None,
     meter: Meter | None = None,
     known: pa.Table | None = None,
+    decoders: int | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Encode the pairs of one shard: each image is decoded once, and encoded once a view and model.
 
@@ -163,6 +164,7 @@ def encode_shard(
     device has no memory for a batch, it takes it in pieces, and `limit` remembers of
     what size. `meter` hears of all that is done. `known` are the samples as an earlier
     run with the first of the views left them: of those only the other views are encoded.
+    Images are decoded by so many threads as `decoders` says, by default one a core.
 
     Returns:
         The samples, a table of `samples_schema`, and the rejects.
@@ -179,7 +181,7 @@ def encode_shard(
     stored = _Known(known)
     preprocesses = [encoder.model.preprocess for encoder in encoders]
     position = 0
-    for batch in meter.waiting(decoded_batches(items, batch_size, *preprocesses)):
+    for batch in meter.waiting(decoded_batches(items, batch_size, *preprocesses, threads=decoders)):
         good = [item for item in batch if not isinstance(item, Reject)]
         bad = [item for item in batch if isinstance(item, Reject)]
         if good:

@@ -18,6 +18,7 @@ VIEWS, SEED = "views", "seed of the views"
 BATCH_SIZE = "batch size"
 PRECISION, REFERENCE_PRECISION = "precision", "precision of the reference"
 VERSIONS, CODE = "versions", "code of tui-mia"
+THREADS = "number of threads"
 _LIBRARIES = ("torch", "torchvision", "open_clip_torch", "timm", "pillow")
 _ROOMS = ("encoder", "pools")
 
@@ -34,6 +35,7 @@ def encoding_of(
         VIEWS: spec.views,
         SEED: spec.attacks.aea.seed if spec.attacks.aea else 0,
         BATCH_SIZE: batch_size,
+        THREADS: torch.get_num_threads() if model.device.type == "cpu" else None,
         "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu",
         VERSIONS: {name: version(name) for name in _LIBRARIES},
         CODE: _code(),
@@ -59,7 +61,7 @@ def other_models(begun: Mapping[str, object], now: Mapping[str, object]) -> list
 
 def other_ways(begun: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """What changes the last digits of a run that goes on with it, by name."""
-    names = (PRECISION, REFERENCE_PRECISION, "device", VERSIONS, CODE)
+    names = (PRECISION, REFERENCE_PRECISION, "device", THREADS, VERSIONS, CODE)
     return [name for name in names if begun and begun.get(name) != now[name]]
 
 

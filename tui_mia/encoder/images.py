@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from tui_mia.encoder.appearance import Appearance, Glimpse, appearances, glimpse
+from tui_mia.encoder.machine import cores
 from tui_mia.encoder.preprocess import Preprocess
 from tui_mia.image_formats import IMAGE_FORMATS, why_not_decoded
 from tui_mia.pools import Pair, Reject, image_digest
@@ -111,29 +111,35 @@ def _decode(image_bytes: bytes, preprocess: Preprocess, reference: Preprocess | 
 
 
 def decoded_batches(
-    items: Iterable[_Item], size: int, preprocess: Preprocess, reference: Preprocess | None = None
+    items: Iterable[_Item],
+    size: int,
+    preprocess: Preprocess,
+    reference: Preprocess | None = None,
+    *,
+    threads: int | None = None,
 ) -> Iterator[list[tuple[Pair, Picture] | Reject]]:
-    """Batches of `size` items, decoded by a thread a core while the model works on the batch before.
+    """Batches of `size` items, decoded while the model works on the batch before; by a thread a core.
 
     Pairs in a row that share an image share its `Picture`.
     """
-    items = iter(items)
-    threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    items, decoders = iter(items), threads or cores()
+    pool = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
     pending: deque[_Batch] = deque()
     try:
         while batch := list(islice(items, size)):
-            pending.append(_submit(threads, batch, preprocess, reference))
+            pending.append(_submit(pool, decoders, batch, preprocess, reference))
             if len(pending) > BATCHES_AHEAD:
                 yield _results(pending.popleft())
         while pending:
             yield _results(pending.popleft())
     finally:
         # Not waited for: a cancelled run must not sit through what is still to decode.
-        threads.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _submit(
-    threads: ThreadPoolExecutor,
+    pool: ThreadPoolExecutor,
+    decoders: int,
     batch: Sequence[_Item],
     preprocess: Preprocess,
     reference: Preprocess | None,
@@ -151,10 +157,10 @@ def _submit(
         places.append(len(images) - 1)
         previous = item
     # Few images are for many threads: of all batches ahead, two jobs each.
-    a_thread = len(images) * (BATCHES_AHEAD + 1) // (os.cpu_count() or 1)
+    a_thread = len(images) * (BATCHES_AHEAD + 1) // decoders
     together = max(1, min(MOST_TOGETHER, a_thread // 2))
     decoding = [
-        threads.submit(decode_together, images[start : start + together], preprocess, reference)
+        pool.submit(decode_together, images[start : start + together], preprocess, reference)
         for start in range(0, len(images), together)
     ]
     return _Batch(batch, places, decoding)

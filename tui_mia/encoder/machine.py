@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -18,6 +19,11 @@ _ON_CPU = (800, 768, 3072)
 _ON_GPU = (8192, 4096, 4096)
 # A GPU is told of so many products before anybody waits for it.
 _AT_ONCE = 4
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def matmul_flops(device: torch.device, dtype: torch.dtype, seconds: float = 0.2) -> float:

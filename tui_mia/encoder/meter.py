@@ -162,6 +162,11 @@ class Meter:
             bottleneck=self._bottleneck(lately),
         )
 
+    def speed(self) -> tuple[float, Pace]:
+        """Entries a second of now, and the pace but for what is left; 0 before the first batch."""
+        lately = self._now().since(self._marks[0])
+        return (lately.entries / lately.elapsed if lately.elapsed > 0 else 0.0), self.pace(0)
+
     def _bottleneck(self, lately: _Totals) -> Stage:
         if lately.decoding > WAITS_FOR_DECODING * lately.elapsed:
             return "decoding"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -282,8 +284,13 @@ def _device(name: str) -> torch.device:
 def device_identity(device: torch.device) -> str:
     """A name for a device that is the same in every process, whichever GPU is its `cuda:0`."""
     if device.type == "cpu":
-        return "cpu"
+        return cpu_identity()
     return f"gpu-{torch.cuda.get_device_properties(device).uuid}"
+
+
+def cpu_identity() -> str:
+    """The CPU of this node: the folder of the locks may be shared by several."""
+    return f"cpu-{re.sub(r'[^A-Za-z0-9.-]', '_', platform.node())}"
 
 
 def choose_number_format(precision: str, device: torch.device) -> NumberFormat:

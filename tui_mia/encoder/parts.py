@@ -16,6 +16,8 @@ from tui_mia.runs.parquet import replace_with_table
 from tui_mia.runs.tables import ENCODED_SAMPLE
 
 SeenBy: TypeAlias = Literal["target", "reference"]
+# A tar of any size is encoded in parts that fit in memory; a shard of a table or folder is smaller than one.
+PART_ENTRIES = 16_384
 PREFIX: dict[SeenBy, str] = {"target": "", "reference": "reference_"}
 
 # Of a sample, what it is and what its image looks like to no model.

@@ -31,9 +31,16 @@ from tui_mia.encoder.content import EntriesDigest, Signature, signature_of, tar_
 from tui_mia.encoder.encode import NOT_FINITE
 from tui_mia.encoder.encoding import SEED, VIEWS
 from tui_mia.encoder.parts import part_files, with_first_views
-from tui_mia.encoder.reuse_index import EarlierRun, EncodedShard, read_index, tell_encoding, tell_shard
+from tui_mia.encoder.reuse_index import (
+    EarlierRun,
+    EncodedShard,
+    read_index,
+    read_indexes,
+    tell_encoding,
+    tell_shard,
+)
 from tui_mia.pools import Pair, PoolError, Reject, Shard, keys_digest, read_shard
-from tui_mia.runs.files import put_in_place
+from tui_mia.runs.files import put_in_place, temporary_of
 from tui_mia.runs.parquet import replace_with_table
 from tui_mia.spec import PoolSpec
 
@@ -47,32 +54,71 @@ class Found:
     views: int
 
 
+@dataclass(frozen=True)
+class ReuseCounts:
+    """How many pairs were `taken` over, `extended` by views, or `encoded`, and why the last were."""
+
+    taken: int = 0
+    extended: int = 0
+    encoded: int = 0
+    why_not: str | None = None
+
+    def __add__(self, other: ReuseCounts) -> ReuseCounts:
+        return ReuseCounts(
+            self.taken + other.taken,
+            self.extended + other.extended,
+            self.encoded + other.encoded,
+            self.why_not or other.why_not,
+        )
+
+    def since(self, earlier: ReuseCounts) -> ReuseCounts:
+        """What came after an earlier count."""
+        return ReuseCounts(
+            self.taken - earlier.taken,
+            self.extended - earlier.extended,
+            self.encoded - earlier.encoded,
+            self.why_not,
+        )
+
+    def summary(self) -> str | None:
+        """What was reused, or why nothing was although an earlier run has encoded the same pairs."""
+        reused = self.taken + self.extended
+        if not reused:
+            return self.why_not
+        added = f" ({self.extended:,} without all views, which were added)" if self.extended else ""
+        pairs = reused + self.encoded
+        return f"{reused:,} of {pairs:,} pairs had been encoded by an earlier run{added} and are reused"
+
+
 class Reuse:
     """The shards that earlier runs have encoded, and those that this one has.
 
     `encoding` is all that goes into an embedding beside the pair; `folder` has the
-    parts of this run, `earlier` those of others, the newest last.
+    parts of this run, `earlier` those of others, the newest last. `writer` tells the
+    processes of a run apart, where it has several that encode.
     """
 
-    def __init__(self, folder: Path, earlier: Iterable[Path], encoding: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, earlier: Iterable[Path], encoding: Mapping[str, Any], writer: str = ""
+    ) -> None:
         self.views = int(encoding.get(VIEWS, 0))
+        self.counts = ReuseCounts()
         self._folder = folder
         self._encoding = encoding
-        self._taken = self._extended = self._encoded = 0
+        self._writer = writer
         self._earlier: dict[str, list[tuple[EarlierRun, EncodedShard]]] = {}
         self._by_content: dict[str, tuple[EarlierRun, EncodedShard]] = {}
         self._digests: dict[str, str] = {}
-        self._why_not: str | None = None
-        for run in map(read_index, earlier):
+        for run in (run for other in earlier for run in read_indexes(other)):
             for encoded in run.shards:
                 self._earlier.setdefault(encoded.asked, []).append((run, encoded))
                 self._by_content[encoded.content] = run, encoded
                 self._digests[json.dumps(encoded.signature)] = encoded.content
-        begun = read_index(folder).encoding
+        begun = read_index(folder, writer).encoding
         # A run that went on with another library or device has parts of two kinds: they are not for others.
         self._pure = begun in ({}, json.loads(json.dumps(encoding)))
         if not begun:
-            tell_encoding(folder, encoding)
+            tell_encoding(folder, encoding, writer)
 
     def of(self, shard: Shard, spec: PoolSpec, left: int | None) -> ShardReuse | None:
         """A shard of which no part is here yet; None if it can't be read.
@@ -126,17 +172,17 @@ class Reuse:
                     replace_with_table(our_samples, with_first_views(pq.read_table(samples), self.views))
         except FileNotFoundError:
             return False
-        self._taken += found.shard.entries
+        self.counts += ReuseCounts(taken=found.shard.entries)
         return True
 
     def views_added(self, entries: int) -> None:
         """Of the entries of a shard only views were encoded that an earlier run does not have."""
-        self._extended += entries
+        self.counts += ReuseCounts(extended=entries)
 
     def encoded_anew(self, content: str, entries: int) -> None:
         """A shard was not taken over: why not, if an earlier run has encoded the same."""
-        self._encoded += entries
-        if self._why_not is None and content in self._by_content:
+        self.counts += ReuseCounts(encoded=entries)
+        if self.counts.why_not is None and content in self._by_content:
             run, encoded = self._by_content[content]
             if differ := self._differing(run):
                 why = f"not the same {', '.join(differ)}"
@@ -144,7 +190,8 @@ class Reuse:
                 why = "its embeddings were removed since"
             else:
                 return
-            self._why_not = f"nothing is reused of what run {run.run_id} encoded: {why}"
+            why_not = f"nothing is reused of what run {run.run_id} encoded: {why}"
+            self.counts += ReuseCounts(why_not=why_not)
 
     def not_for_others(self) -> None:
         """From now on parts are not as they would be in a run alone."""
@@ -153,16 +200,7 @@ class Reuse:
     def remember(self, encoded: EncodedShard) -> None:
         """Tell later runs of a shard that is encoded."""
         if self._pure:
-            tell_shard(self._folder, encoded)
-
-    def summary(self) -> str | None:
-        """What was reused, or why nothing was although an earlier run has encoded the same pairs."""
-        reused = self._taken + self._extended
-        if not reused:
-            return self._why_not
-        added = f" ({self._extended:,} without all views, which were added)" if self._extended else ""
-        pairs = reused + self._encoded
-        return f"{reused:,} of {pairs:,} pairs had been encoded by an earlier run{added} and are reused"
+            tell_shard(self._folder, encoded, self._writer)
 
     def _tar_digest(self, shard: Shard, signature: Signature) -> str:
         return self._digests.get(json.dumps(signature)) or tar_digest(shard.path, signature)
@@ -297,6 +335,6 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        temporary = target.with_name(target.name + ".tmp")
+        temporary = temporary_of(target)
         shutil.copyfile(source, temporary)
         put_in_place(temporary, target)

@@ -1,4 +1,8 @@
-"""`parts/index.jsonl`: what a run tells later ones of the shards that it has encoded."""
+"""`parts/index*.jsonl`: what a run tells later ones of the shards that it has encoded.
+
+Each process that encodes has a file of its own: on a file system that several machines
+share, lines that two of them append may mix.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any
 from tui_mia.encoder.content import Signature
 from tui_mia.encoder.parts import part_files
 
-INDEX = "index.jsonl"
+INDEXES = "index*.jsonl"
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ _KEYS = {field.name for field in fields(EncodedShard)}
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """What a run has in `folder`: all that went into its embeddings beside the pairs, and its shards."""
+    """What a process of a run left in `folder`: all that went into embeddings beside pairs, and shards."""
 
     folder: Path
     encoding: Mapping[str, Any]
@@ -66,12 +70,34 @@ class EarlierRun:
         return all(path.exists() for pair in shard.files(self.folder) for path in pair)
 
 
-def read_index(folder: Path) -> EarlierRun:
-    """What the index in a folder says; a line that was cut off, or of another version, counts for none."""
+def read_indexes(folder: Path) -> list[EarlierRun]:
+    """What each index in a folder says."""
+    return [_read(path) for path in sorted(folder.glob(INDEXES))]
+
+
+def read_index(folder: Path, writer: str = "") -> EarlierRun:
+    """What one process of a run says; nothing where it has said nothing yet."""
+    return _read(_path(folder, writer))
+
+
+def tell_encoding(folder: Path, encoding: Mapping[str, object], writer: str = "") -> None:
+    _append(_path(folder, writer), {"encoding": encoding})
+
+
+def tell_shard(folder: Path, shard: EncodedShard, writer: str = "") -> None:
+    _append(_path(folder, writer), asdict(shard))
+
+
+def _path(folder: Path, writer: str) -> Path:
+    return folder / (f"index-{writer}.jsonl" if writer else "index.jsonl")
+
+
+def _read(path: Path) -> EarlierRun:
+    """What an index says; a line that was cut off, or of another version, counts for none."""
     encoding: Mapping[str, Any] = {}
     shards: list[EncodedShard] = []
     try:
-        lines = (folder / INDEX).read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         lines = []
     for line in lines:
@@ -85,17 +111,9 @@ def read_index(folder: Path) -> EarlierRun:
             shards.append(EncodedShard(**said))
         else:
             encoding = said.get("encoding", encoding)
-    return EarlierRun(folder, encoding, tuple(shards))
+    return EarlierRun(path.parent, encoding, tuple(shards))
 
 
-def tell_encoding(folder: Path, encoding: Mapping[str, object]) -> None:
-    _append(folder, {"encoding": encoding})
-
-
-def tell_shard(folder: Path, shard: EncodedShard) -> None:
-    _append(folder, asdict(shard))
-
-
-def _append(folder: Path, said: Mapping[str, object]) -> None:
-    with (folder / INDEX).open("a", encoding="utf-8") as file:
+def _append(path: Path, said: Mapping[str, object]) -> None:
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(said) + "\n")

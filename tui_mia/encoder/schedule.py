@@ -1,190 +1,211 @@
-"""Encodes what has no part yet, and tells how much of the work is done."""
+"""Which shard is encoded next, and how much of the work is done."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import count, islice
-from pathlib import Path
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
-import pyarrow as pa
-
-from tui_mia.encoder.encode import BatchLimit, encode_shard
-from tui_mia.encoder.meter import Meter
-from tui_mia.encoder.model import TargetModel
-from tui_mia.encoder.parts import finished_parts, part_files, samples_schema, write_part
-from tui_mia.encoder.reuse import Reuse, ShardReuse
-from tui_mia.pools import Pair, PoolName, Reject, Shard, read_shard
+from tui_mia.pools import PoolName, Shard
 from tui_mia.pools.found import UnusableError
 from tui_mia.pools.read import find_samples
 from tui_mia.runs.events import ShardEncoded
 from tui_mia.runs.reporter import Pace
-from tui_mia.spec import AuditSpec, PoolSpec
+from tui_mia.spec import PoolSpec
 
 # What an entry of a tar takes up where not even the first can be read.
 BYTES_AN_ENTRY = 20_000
 # How many entries tell how large those are that have not been read yet.
 ENTRIES_LOOKED_AT = 64
-# A tar of any size is encoded in parts that fit in memory; a shard of a table or folder is smaller than one.
-PART_ENTRIES = 16_384
+# How often a shard is begun whose encoder dies of it.
+TRIES = 3
 
 OnProgress: TypeAlias = Callable[[float, int, int, str, Pace], None]
 OnShard: TypeAlias = Callable[[ShardEncoded], None]
-OnBatch: TypeAlias = Callable[[int, int, int], None]
-Tables: TypeAlias = tuple[pa.Table, pa.Table]
+# The pace of now, with so many entries left.
+PaceOf: TypeAlias = Callable[[float], Pace]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A shard to encode; `left` is how many of its entries may be read, if there is a limit."""
+
+    shard: Shard
+    left: int | None
+
+
+@dataclass
+class _UnderWay:
+    """How far a job is; of its samples and rejects those of `found` were there before."""
+
+    job: Job
+    began: float
+    position: int = 0
+    samples: int = 0
+    rejects: int = 0
+    found: int = 0
 
 
 @dataclass
 class _PoolWork:
-    """How much of a pool is done; extents are in bytes for tars and in rows for anything else.
-
-    `encoded` is how many of its entries this attempt has encoded itself.
-    """
+    """How much of a pool is done; extents are in bytes for tars and in rows for anything else."""
 
     pool: PoolName
     in_bytes: bool
     extent: int
     limit: int | None
     bytes_an_entry: float
+    to_do: list[Shard]
     extent_done: int = 0
-    samples: int = 0
-    rejects: int = 0
-    encoded: int = 0
+    samples_done: int = 0
+    rejects_done: int = 0
+    under_way: dict[int, _UnderWay] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        return self.samples_done + sum(each.samples for each in self.under_way.values())
+
+    @property
+    def rejects(self) -> int:
+        return self.rejects_done + sum(each.rejects for each in self.under_way.values())
 
     @property
     def left(self) -> int | None:
         """How many entries may still be read."""
         return None if self.limit is None else self.limit - self.samples - self.rejects
 
+    @property
+    def _extent_done(self) -> int:
+        return self.extent_done + sum(each.position for each in self.under_way.values())
+
     def entries(self) -> float:
         """How many entries the pool probably has."""
         read = self.samples + self.rejects
-        size = self.extent_done / read if read and self.extent_done else self.bytes_an_entry
+        size = self._extent_done / read if read and self._extent_done else self.bytes_an_entry
         entries = self.extent / size if self.in_bytes else self.extent
         return entries if self.limit is None else min(entries, self.limit)
 
     def fraction(self) -> float:
-        of_extent = self.extent_done / self.extent if self.extent else 1.0
+        of_extent = self._extent_done / self.extent if self.extent else 1.0
         return of_extent if not self.limit else max(of_extent, (self.samples + self.rejects) / self.limit)
 
 
-def encode_pools(
-    spec: AuditSpec,
-    shards: Mapping[PoolName, Sequence[Shard]],
-    model: TargetModel,
-    batch_size: int,
-    folder: Path,
-    on_progress: OnProgress,
-    reference: TargetModel | None = None,
-    reuse: Reuse | None = None,
-    limit: BatchLimit | None = None,
-    meter: Meter | None = None,
-    on_shard: OnShard = lambda event: None,
-) -> None:
-    """Encode all entries that are in no part in `folder` yet; parts that are there are kept as they are.
+class Schedule:
+    """The shards of an audit on their way through its encoders, one of them or many.
 
-    But for those of an earlier version, which lack a column: they are encoded
-    again. What `reuse` has of earlier runs is not. `on_progress` hears the fraction
-    of all work, samples and rejects so far, the pool, and what `meter` says of the pace;
-    `on_shard` of each shard that has entries, once its parts are there.
+    `on_progress` hears the fraction of all work, samples and rejects so far, the pool, and
+    the pace; `on_shard` of each shard that has entries, once its parts are there. How many
+    entries of a shard a limit leaves is known once those before it are encoded: a pool
+    with a limit has one encoder at a time.
     """
-    pool_specs = spec.pool_specs()
-    works = {pool: _pool_work(pool, shards[pool], pool_specs[pool]) for pool in shards}
-    on_progress = _never_back(on_progress)
-    limit, meter = limit or BatchLimit(), meter or Meter()
-    view_seed = spec.attacks.aea.seed if spec.attacks.aea else 0
-    columns = samples_schema(spec.views, 1, None if reference is None else 1).names
-    for pool, work in works.items():
-        for shard in shards[pool]:
-            done_before = work.extent_done
 
-            def on_batch(
-                samples: int, rejects: int, position: int, work: _PoolWork = work, before: int = done_before
-            ) -> None:
-                work.samples += samples
-                work.rejects += rejects
-                work.encoded += samples + rejects
-                work.extent_done = before + position
-                _tell(on_progress, works, work.pool, meter)
+    def __init__(
+        self,
+        shards: Mapping[PoolName, Sequence[Shard]],
+        specs: Mapping[PoolName, PoolSpec],
+        on_progress: OnProgress,
+        on_shard: OnShard = lambda event: None,
+    ) -> None:
+        self._works = {pool: _pool_work(pool, shards[pool], specs[pool]) for pool in shards}
+        self._on_progress = on_progress
+        self._on_shard = on_shard
+        self._furthest = 0.0
+        self._tries: dict[tuple[PoolName, int], int] = {}
+        self.failed: dict[str, str] = {}
 
-            def encode(
-                items: Iterator[Pair | Reject], stored: pa.Table | None, on_batch: OnBatch = on_batch
-            ) -> Tables:
-                return encode_shard(
-                    items, model, spec.views, view_seed, batch_size, on_batch, reference, limit, meter, stored
+    @property
+    def is_done(self) -> bool:
+        return not any(work.to_do or work.under_way for work in self._works.values())
+
+    def next(self) -> Job | None:
+        """A shard for an encoder that has none; None if nothing can be begun now."""
+        for work in self._works.values():
+            if work.limit is not None and work.under_way:
+                continue
+            if work.left == 0:
+                work.extent_done += sum(shard.extent for shard in work.to_do)
+                work.to_do.clear()
+            if work.to_do:
+                shard = work.to_do.pop(0)
+                job = Job(shard, work.left)
+                work.under_way[shard.index] = _UnderWay(job, time.perf_counter())
+                return job
+        return None
+
+    def found(self, job: Job, samples: int, rejects: int) -> None:
+        """Hear of what an earlier attempt or run has encoded of a shard."""
+        under_way = self._works[job.shard.pool].under_way[job.shard.index]
+        under_way.samples += samples
+        under_way.rejects += rejects
+        under_way.found += samples + rejects
+
+    def encoded(self, job: Job, samples: int, rejects: int, position: int, pace_of: PaceOf) -> None:
+        """Hear of a batch, or several, that reach to `position` in the shard."""
+        under_way = self._works[job.shard.pool].under_way[job.shard.index]
+        under_way.samples += samples
+        under_way.rejects += rejects
+        under_way.position = position
+        self._tell(job.shard.pool, pace_of)
+
+    def done(self, job: Job, pace_of: PaceOf) -> None:
+        """All parts of a shard are there."""
+        work = self._works[job.shard.pool]
+        shard, ended = job.shard, work.under_way.pop(job.shard.index)
+        work.samples_done += ended.samples
+        work.rejects_done += ended.rejects
+        work.extent_done += shard.extent
+        if ended.samples + ended.rejects:
+            self._on_shard(
+                ShardEncoded(
+                    pool=shard.pool,
+                    shard=shard.index,
+                    source=shard.path.name,
+                    seconds=round(time.perf_counter() - ended.began, 3),
+                    samples=ended.samples,
+                    rejects=ended.rejects,
+                    reused=ended.found,
                 )
+            )
+        self._tell(shard.pool, pace_of)
 
-            left, read = work.left, work.samples + work.rejects
-            work_before, began = replace(work), time.perf_counter()
-            # What an earlier attempt left of a shard may be of other content.
-            begun = any(path.exists() for path in part_files(folder, pool, shard.index, 0))
-            with meter.shard():
-                known = reuse.of(shard, pool_specs[pool], left) if reuse and left != 0 and not begun else None
-                if known:
-                    known.take()
-                parts = _encode_rest(shard, pool_specs[pool], folder, work, columns, encode, known)
-            if reuse and limit.is_halved:
-                reuse.not_for_others()
-            if known:
-                known.finish(work.samples + work.rejects - read, parts)
-            work.extent_done = done_before + shard.extent
-            if work.samples + work.rejects > read:
-                on_shard(_told(shard, work_before, work, time.perf_counter() - began))
-        _tell(on_progress, works, pool, meter)
+    def give_back(self, job: Job, reason: str) -> bool:
+        """Let somebody else try a shard whose encoder is gone; False if it was tried often enough."""
+        place = (job.shard.pool, job.shard.index)
+        self._tries[place] = self._tries.get(place, 0) + 1
+        if self._tries[place] == TRIES:
+            self.fail(job, reason)
+            return False
+        work = self._works[job.shard.pool]
+        del work.under_way[job.shard.index]
+        work.to_do.insert(0, job.shard)
+        return True
 
+    def fail(self, job: Job, reason: str) -> None:
+        """Leave out a shard that can't be encoded, and of a pool with a limit those behind it too."""
+        work = self._works[job.shard.pool]
+        del work.under_way[job.shard.index]
+        if work.limit is not None:
+            work.to_do.clear()
+        self.failed[f"{job.shard.pool} {job.shard.index} ({job.shard.path.name})"] = reason
 
-def _told(shard: Shard, before: _PoolWork, after: _PoolWork, seconds: float) -> ShardEncoded:
-    """A shard as the work of its pool tells it, from before the shard to after it."""
-    samples, rejects = after.samples - before.samples, after.rejects - before.rejects
-    return ShardEncoded(
-        pool=shard.pool,
-        shard=shard.index,
-        source=shard.path.name,
-        seconds=round(seconds, 3),
-        samples=samples,
-        rejects=rejects,
-        reused=samples + rejects - (after.encoded - before.encoded),
-    )
-
-
-def _encode_rest(
-    shard: Shard,
-    spec: PoolSpec,
-    folder: Path,
-    work: _PoolWork,
-    columns: Collection[str],
-    encode: Callable[[Iterator[Pair | Reject], pa.Table | None], Tables],
-    known: ShardReuse | None,
-) -> int:
-    """Encode the entries of a shard that are in no part yet, and return how many parts it has.
-
-    A part that is not full is a shard's last.
-    """
-    done = finished_parts(folder, shard.pool, shard.index, columns)
-    work.samples += sum(samples for samples, _ in done)
-    work.rejects += sum(rejects for _, rejects in done)
-    if work.left == 0 or (done and sum(done[-1]) < PART_ENTRIES):
-        return len(done)
-    read = sum(map(sum, done))
-    entries = read_shard(shard, spec)
-    if known:
-        entries = known.watch(entries)
-    items = islice(entries, read, None if work.left is None else read + work.left)
-    for number in count(len(done)):
-        samples, rejects = encode(islice(items, PART_ENTRIES), known.known_samples(number) if known else None)
-        write_part(folder, shard.pool, shard.index, number, samples, rejects)
-        if samples.num_rows + rejects.num_rows < PART_ENTRIES or work.left == 0:
-            break
-    return number + 1
+    def _tell(self, pool: PoolName, pace_of: PaceOf) -> None:
+        works = self._works.values()
+        total = sum(work.entries() for work in works)
+        done = sum(work.entries() * work.fraction() for work in works)
+        # How many entries a tar has is an estimate; when it grows, the bar waits.
+        self._furthest = max(self._furthest, done / total if total else 1.0)
+        samples, rejects = sum(work.samples for work in works), sum(work.rejects for work in works)
+        self._on_progress(self._furthest, samples, rejects, pool, pace_of(total - done))
 
 
 def _pool_work(pool: PoolName, shards: Sequence[Shard], spec: PoolSpec) -> _PoolWork:
     tars = [shard for shard in shards if shard.format == "webdataset"]
     size = _bytes_an_entry(tars[0], spec) if tars else BYTES_AN_ENTRY
-    return _PoolWork(pool, bool(tars), sum(shard.extent for shard in shards), spec.limit, size)
+    extent = sum(shard.extent for shard in shards)
+    return _PoolWork(pool, bool(tars), extent, spec.limit, size, list(shards))
 
 
 def _bytes_an_entry(tar: Shard, spec: PoolSpec) -> float:
@@ -194,23 +215,3 @@ def _bytes_an_entry(tar: Shard, spec: PoolSpec) -> float:
         for found in islice(find_samples(tar, spec), ENTRIES_LOOKED_AT):
             entries, position = entries + 1, found.position
     return position / entries if position else BYTES_AN_ENTRY
-
-
-def _never_back(on_progress: OnProgress) -> OnProgress:
-    """How many entries a tar has is an estimate; when it grows, the bar waits."""
-    furthest = 0.0
-
-    def forward(fraction: float, samples: int, rejects: int, pool: str, pace: Pace) -> None:
-        nonlocal furthest
-        furthest = max(furthest, fraction)
-        on_progress(furthest, samples, rejects, pool, pace)
-
-    return forward
-
-
-def _tell(on_progress: OnProgress, works: Mapping[PoolName, _PoolWork], pool: str, meter: Meter) -> None:
-    total = sum(work.entries() for work in works.values())
-    done = sum(work.entries() * work.fraction() for work in works.values())
-    samples = sum(work.samples for work in works.values())
-    rejects = sum(work.rejects for work in works.values())
-    on_progress(done / total if total else 1.0, samples, rejects, pool, meter.pace(total - done))

@@ -14,8 +14,7 @@ from tui_mia.embedded import Block
 from tui_mia.encoder.encode import encode_shard
 from tui_mia.encoder.encoded_pool import EncodedPool, block_of
 from tui_mia.encoder.model import TargetModel
-from tui_mia.encoder.parts import first_part
-from tui_mia.encoder.schedule import PART_ENTRIES
+from tui_mia.encoder.parts import PART_ENTRIES, first_part
 from tui_mia.pools import Pair, Shard, read_shard, sample_id
 from tui_mia.spec import PoolSpec
 

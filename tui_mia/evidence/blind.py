@@ -242,9 +242,10 @@ def _deal(positive: _Bools, groups: _Rows, folds: int) -> _Rows:
     dealt = np.zeros(len(first), np.int64)
     ones_in, zeros_in = [0.0] * folds, [0.0] * folds
     ones_of, zeros_of = ones.tolist(), zeros.tolist()
+    all_ones, all_zeros = ones.sum(), zeros.sum()
     for place in np.argsort(-(ones + zeros), kind="stable").tolist():
         a, b = ones_of[place], zeros_of[place]
-        costs = [a * x / ones.sum() + b * y / zeros.sum() for x, y in zip(ones_in, zeros_in, strict=True)]
+        costs = [a * x / all_ones + b * y / all_zeros for x, y in zip(ones_in, zeros_in, strict=True)]
         fold = costs.index(min(costs))
         ones_in[fold] += a
         zeros_in[fold] += b

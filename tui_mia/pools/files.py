@@ -42,20 +42,34 @@ def read_inside(folder: Path, name: str, limit: int) -> bytes:
         path = os.path.realpath(os.path.join(root, name))
         if os.path.commonpath([root, path]) != root:
             raise UnusableError(f"path leaves the folder of its source: {quote(name)}")
-        status = os.stat(path)
-        # Opening a pipe would wait for ever.
-        if not stat.S_ISREG(status.st_mode):
-            raise UnusableError(f"not a regular file: {quote(name)}")
-        if status.st_size > limit:
-            raise UnusableError(too_large(name, status.st_size, limit))
-        with open(path, "rb") as file:
-            return file.read()
+        return _read_regular(path, name, limit)
     except FileNotFoundError:
         raise UnusableError(f"no file {quote(name)}") from None
     except OSError as error:
         raise UnusableError(f"can't read {quote(name)}: {error.strerror}") from None
     except ValueError as error:
         raise UnusableError(f"not a path: {quote(name)}: {error}") from None
+
+
+def _read_regular(path: str, name: str, limit: int) -> bytes:
+    """The content of a file at a path without links, also where something else takes its place meanwhile."""
+    # Opening a pipe would wait for ever; a link was not there when the path was resolved.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableError(f"not a regular file: {quote(name)}")
+        if status.st_size > limit:
+            raise UnusableError(too_large(name, status.st_size, limit))
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(status.st_size + 1)
+            if len(content) > status.st_size:  # somebody is writing it
+                content += file.read(limit - status.st_size)
+        if len(content) > limit:
+            raise UnusableError(too_large(name, len(content), limit))
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def too_large(name: str, size: int, limit: int) -> str:

@@ -29,11 +29,12 @@ LONGEST_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Device:
-    """Where the audit will run; `gpu` is what the driver knows of it."""
+    """Where the audit will run; `gpu` is what the driver knows of the first of `count` of them."""
 
     kind: DeviceKind
     gpu: Gpu | None = None
     problem: str | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,18 @@ class Costs:
 
 
 def device_of(spec: AuditSpec) -> Device:
-    """The device that the audit will find on this machine."""
-    wish = spec.model.device
-    if wish == "cpu":
+    """The device, or the devices, that the audit will find on this machine."""
+    wish, several = spec.model.device, spec.run.devices
+    if wish == "cpu" or (several and "cpu" in several):
         return Device("cpu")
     found = visible_gpus(gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if several == "all":
+        return Device("cuda", found[0], count=len(found)) if found else Device("cpu")
+    if several is not None:
+        wish = max(several, key=lambda name: int(name.partition(":")[2]))
     number = int(wish.partition(":")[2] or 0)
     if number < len(found):
-        return Device("cuda", found[number])
+        return Device("cuda", found[number], count=len(several or [wish]))
     if wish == "auto":
         return Device("cpu")
     return Device("cuda", None, f"there is no {wish} here ({len(found)} GPUs are visible); use auto or cpu")

@@ -176,9 +176,9 @@ def _encoding(
     measured = measured_flops(device.gpu.name, number_format) if device.gpu is not None else None
     if measured is None:
         rate = ASSUMED_FLOPS[spec.model.precision]
-        return max(total / rate, decoding), "assumed", rate
+        return max(total / rate / device.count, decoding), "assumed", rate
     rate = measured * EXPECTED_SHARE
-    return max(total / rate, decoding), "doctor", rate
+    return max(total / rate / device.count, decoding), "doctor", rate
 
 
 def of_time(

@@ -13,16 +13,26 @@ from dataclasses import dataclass
 
 from tui_mia.runs.gpu import Gpu
 from tui_mia.runs.state import RunState
+from tui_mia.spec import AuditSpec
 
 CPU = "cpu"
+ALL, SEVERAL = "all", "+"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run can start; `gpu` is the one that its worker should see, None for what it finds itself."""
+    """Where a run can start; `gpu` is the one that its worker should see, None for what it finds itself.
+
+    `beside` are the other devices of a run that takes several.
+    """
 
     device: str
     gpu: str | None = None
+    beside: tuple[str, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return (self.device, *self.beside)
 
 
 def visible_gpus(gpus: Sequence[Gpu], cuda_visible_devices: str | None) -> list[Gpu]:
@@ -47,23 +57,30 @@ def startable(
 ) -> list[tuple[str, Place]]:
     """Which of the queued runs can start now, and where; first come, first served.
 
-    `queued` pairs the id of each run with its `model.device`; `busy` are devices in use.
+    `queued` pairs the id of each run with what `wish_of` says of it; `busy` are devices in use.
     """
     taken, found = set(busy), []
     for run_id, wish in queued:
-        place = next((place for place in _places(wish, gpus) if place.device not in taken), None)
+        place = next((place for place in _places(wish, gpus) if taken.isdisjoint(place.devices)), None)
         if place is not None:
-            taken.add(place.device)
+            taken.update(place.devices)
             found.append((run_id, place))
     return found
 
 
-def device_in_use(wish: str, state: RunState, gpus: Sequence[Gpu]) -> str:
-    """The device that a run which is going on has, or will have once its model is loaded."""
-    found = state.loaded.device if state.loaded else wish
+def devices_in_use(wish: str, state: RunState, gpus: Sequence[Gpu]) -> tuple[str, ...]:
+    """The devices that a run which is going on has, or will have once its model is loaded."""
+    found = state.loaded.device if state.loaded and not _is_of_several(wish) else wish
     if found != CPU and state.launched is not None and state.launched.gpu is not None:
-        return state.launched.gpu
-    return _places(found, gpus)[0].device
+        return (state.launched.gpu,)
+    return _places(found, gpus)[0].devices
+
+
+def wish_of(spec: AuditSpec) -> str:
+    """What a spec wants of this machine: a device, `all` GPUs, or several joined by `+`."""
+    if spec.run.devices is None:
+        return spec.model.device
+    return spec.run.devices if spec.run.devices == ALL else SEVERAL.join(spec.run.devices)
 
 
 def device_names(gpus: Sequence[Gpu]) -> Mapping[str, str]:
@@ -72,7 +89,13 @@ def device_names(gpus: Sequence[Gpu]) -> Mapping[str, str]:
 
 
 def _places(wish: str, gpus: Sequence[Gpu]) -> list[Place]:
-    """Where a run that wishes for this device may go, best first."""
+    """Where a run that wishes for this may go, best first."""
+    if _is_of_several(wish):
+        # The worker counts the GPUs itself, as it would without us.
+        names = range(len(gpus)) if wish == ALL else [name.partition(":")[2] for name in wish.split(SEVERAL)]
+        devices = [_places(f"cuda:{name}", gpus)[0].device if name != "" else CPU for name in names]
+        first, *others = dict.fromkeys(devices or [CPU])
+        return [Place(first, beside=tuple(others))]
     if wish in ("auto", "cuda") and gpus:
         return [Place(gpu.uuid, gpu.uuid) for gpu in gpus]
     if wish in (CPU, "auto"):
@@ -80,6 +103,10 @@ def _places(wish: str, gpus: Sequence[Gpu]) -> list[Place]:
     number = int(wish.partition(":")[2] or 0)
     # The worker counts the GPUs itself, as it would without us.
     return [Place(gpus[number].uuid if number < len(gpus) else wish)]
+
+
+def _is_of_several(wish: str) -> bool:
+    return wish == ALL or SEVERAL in wish
 
 
 def _named(gpus: Sequence[Gpu], name: str) -> Gpu | None:

@@ -8,6 +8,7 @@
 - `queued`: there while the run waits for its device, since when it was written
 - `parts/`: one Parquet file a shard, written whole: samples, similarities, embeddings; and an index of
   them for later runs
+- `tasks/`: events, log and worker of each task of an array, where the run has some
 - `tables/`: the DuckDB tables of the run, as Parquet
 - `landed`: when the run ended whose tables the database has
 """
@@ -27,11 +28,12 @@ from pathlib import Path
 from typing import IO, Final
 
 from tui_mia.runs.events import Event, append_event, read_events, read_last_event
-from tui_mia.runs.files import replace_with_text
+from tui_mia.runs.files import private_folder, put_in_place, replace_with_text
 from tui_mia.runs.space import naming
 from tui_mia.spec import AuditSpec, SpecError, dump_spec, read_spec
 
 RUNS_SUFFIX: Final = ".runs"
+HALF_MADE: Final = ".new-"
 # Whoever asks whether a run has a worker holds its lock for a moment.
 LOCK_TRIES = 5
 SECONDS_BETWEEN_TRIES = 0.01
@@ -53,11 +55,13 @@ class RunDirectory:
         directory = cls(runs_folder(Path(spec.output.database)) / f"{now}-{secrets.token_hex(2)}")
         try:
             directory.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for folder in (directory.path, directory.parts, directory.tables):
-                folder.mkdir(mode=0o700)
-            directory.inputs_path.write_text(inputs)
-            # Last: a directory with a spec is a run.
-            replace_with_text(directory.spec_path, dump_spec(spec))
+            with private_folder(directory.path.parent, HALF_MADE) as private:
+                new = cls(private / directory.run_id)
+                for folder in (new.path, new.parts, new.tables):
+                    folder.mkdir(mode=0o700)
+                new.inputs_path.write_text(inputs)
+                replace_with_text(new.spec_path, dump_spec(spec))
+                put_in_place(new.path, directory.path)
         except OSError as error:
             raise RunDirectoryError(f"{directory.path}: can't be made: {error.strerror}") from None
         return directory
@@ -112,6 +116,16 @@ class RunDirectory:
     @property
     def tables(self) -> Path:
         return self.path / "tables"
+
+    @property
+    def worker_arguments(self) -> list[str]:
+        """What a worker is started with to know what it is to do."""
+        return [str(self.path)]
+
+    @property
+    def writer(self) -> str:
+        """What tells those apart who write down what they have encoded; nothing where there is one."""
+        return ""
 
     @property
     def database(self) -> Path:

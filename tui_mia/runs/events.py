@@ -10,10 +10,11 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 Status: TypeAlias = Literal["done", "failed", "cancelled"]
 # What encoding spends its time on.
@@ -64,6 +65,21 @@ class ReferenceLoaded:
 
 
 @dataclass(frozen=True)
+class DeviceProgress:
+    """What one encoder of several has done in this attempt; memory is in bytes, of its process and its GPU.
+
+    `is_lost` says that it is gone, and that the others do its work.
+    """
+
+    device: str
+    samples: int = 0
+    per_second: float | None = None
+    memory_bytes: int | None = None
+    device_memory_bytes: int | None = None
+    is_lost: bool = False
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far a phase is: the same data for every display.
 
@@ -72,7 +88,8 @@ class Progress:
     attempt does. Memory is in bytes, of the worker and of its GPU. Of encoding
     alone are views (images that go through a model) and encodings (these and
     captions) a second, the share of the machine's measured peak that the models make
-    use of, 0 to 1, and the stage that the others wait for.
+    use of, 0 to 1, and the stage that the others wait for. `devices` has each encoder where there
+    are several; the figures beside it are of all of them.
     """
 
     phase: str
@@ -89,6 +106,7 @@ class Progress:
     encodings_per_second: float | None = None
     share_of_peak: float | None = None
     bottleneck: Stage | None = None
+    devices: tuple[DeviceProgress, ...] = ()
     time: float = field(default_factory=time.time)
 
 
@@ -153,7 +171,6 @@ Event: TypeAlias = (
 )
 LONGEST_LINE = 2**20
 _KINDS: dict[str, type[Event]] = {kind.__name__.lower(): kind for kind in get_args(Event)}
-_FIELDS = {kind: frozenset(item.name for item in fields(kind)) for kind in _KINDS.values()}
 _LAUNCHED = f'"{Launched.__name__.lower()}"'.encode()
 
 
@@ -167,9 +184,18 @@ def decode_event(line: str) -> Event | None:
     try:
         document = json.loads(line)
         kind = _KINDS[document.pop("event")]
-        return kind(**{name: value for name, value in document.items() if name in _FIELDS[kind]})
+        if kind is Progress:
+            document["devices"] = tuple(_known(DeviceProgress, each) for each in document.get("devices", ()))
+        event: Event = _known(kind, document)
+        return event
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _known(kind: Any, document: Mapping[str, Any]) -> Any:
+    """A document as what it says it is; what this version does not know of it is left out."""
+    names = {item.name for item in fields(kind)}
+    return kind(**{name: value for name, value in document.items() if name in names})
 
 
 def read_events(path: Path) -> list[Event]:

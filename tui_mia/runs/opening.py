@@ -12,6 +12,7 @@ from tui_mia.runs.events import Finished
 from tui_mia.runs.files import replace_with_text
 from tui_mia.runs.identity import find_unfinished, inputs_digest
 from tui_mia.runs.space import naming
+from tui_mia.runs.tasks import require_no_tasks
 from tui_mia.spec import AuditSpec, dump_spec, load_spec
 
 
@@ -27,12 +28,14 @@ def open_run(spec: AuditSpec, *, new: bool) -> OpenedRun:
     """The unfinished run of the same spec on the same files; a new one if there is none, or with `new`.
 
     Raises:
-        RunDirectoryError: if the directory of a new run can't be made.
+        RunDirectoryError: if the directory of a new run can't be made, or tasks of the unfinished one
+            are at work on it.
     """
     inputs = inputs_digest(spec)
     unfinished = None if new else find_unfinished(spec, inputs)
     if unfinished is None:
         return OpenedRun(RunDirectory.create(spec, inputs), "starting")
+    require_no_tasks(unfinished)
     return OpenedRun(unfinished, "joining" if unfinished.is_running() else "resuming")
 
 
@@ -40,12 +43,13 @@ def open_again(directory: RunDirectory) -> OpenedRun:
     """A run that was cut off, to go on with.
 
     Raises:
-        RunDirectoryError: if it is done or half deleted, or its input files are not what
-            they were: half a run on one state of them and half on another would be
-            no audit.
+        RunDirectoryError: if it is done or half deleted, tasks are at work on it, or its input
+            files are not what they were: half a run on one state of them and half on another
+            would be no audit.
     """
     if directory.is_running():
         return OpenedRun(directory, "joining")
+    require_no_tasks(directory)
     last = directory.last_event()
     if isinstance(last, Finished) and last.status == "done":
         raise RunDirectoryError(f"run {directory.run_id} is done; see it: tui-mia show {directory.run_id}")
@@ -72,7 +76,8 @@ def move(directory: RunDirectory, device: str) -> None:
     if directory.is_running():
         raise RunDirectoryError(f"run {directory.run_id} is going on; stop it first")
     created = directory.spec_path.stat().st_mtime_ns
-    spec = load_spec(directory.spec_path, {"model.device": device})
+    # No more on the devices that are gone.
+    spec = load_spec(directory.spec_path, {"model.device": device, "run.devices": None})
     with naming(directory.spec_path):
         replace_with_text(directory.spec_path, dump_spec(spec))
     # By which a run is known to have been created when it was.

@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tui_mia.runs.files import put_in_place
+from tui_mia.runs.files import put_in_place, temporary_of
 
 
 def replace_with_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path)
     # Lists are of floats of a model: nothing compresses them, and the attempt costs more than reading them.
     plain = [field.name for field in table.schema if not pa.types.is_fixed_size_list(field.type)]
     with temporary.open("wb") as file:

@@ -18,7 +18,16 @@ from typing import Final
 import psutil
 
 from tui_mia.runs.directory import RunDirectory
-from tui_mia.runs.events import Event, Finished, Progress, ShardEncoded, Skipped, Stage, Started
+from tui_mia.runs.events import (
+    DeviceProgress,
+    Event,
+    Finished,
+    Progress,
+    ShardEncoded,
+    Skipped,
+    Stage,
+    Started,
+)
 from tui_mia.runs.narration import narrate, phase_line
 
 SECONDS_BETWEEN_EVENTS = 0.5
@@ -42,7 +51,8 @@ UNKNOWN: Final = Pace()
 class Reporter:
     """Writes the events of one attempt at a run.
 
-    `seconds` is what each phase took so far, `encoded` the share of the pairs that is encoded.
+    `seconds` is what each phase took so far, `encoded` the share of the pairs that is encoded,
+    `devices` what each encoder has done where there are several.
     """
 
     def __init__(self, directory: RunDirectory, *, verbose: bool = False) -> None:
@@ -50,6 +60,7 @@ class Reporter:
         self.encoded = 0.0
         self.device: str | None = None
         self.device_memory: Callable[[], int | None] = lambda: None
+        self.devices: tuple[DeviceProgress, ...] = ()
         self._directory = directory
         self._verbose = verbose
         self._process = psutil.Process()
@@ -106,6 +117,7 @@ class Reporter:
             rejects=rejects,
             pool=pool,
             device=self.device,
+            devices=self.devices if self._phase == "encode" else (),
             **asdict(pace),
         )
         if time.monotonic() - self._told_at >= SECONDS_BETWEEN_EVENTS:
@@ -114,6 +126,7 @@ class Reporter:
     def _tell_progress(self, progress: Progress) -> None:
         self._untold, self._told_at = None, time.monotonic()
         memory, of_device = self._process.memory_info().rss, self.device_memory()
+        memory += sum(each.memory_bytes or 0 for each in progress.devices)
         self.tell(replace(progress, memory_bytes=memory, device_memory_bytes=of_device))
 
     def _line(self, event: Event) -> str | None:

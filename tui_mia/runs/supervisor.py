@@ -100,7 +100,7 @@ async def start_worker(
                 "-P",  # a torch.py in the current folder is not torch
                 "-m",
                 "tui_mia.worker",
-                str(directory.path),
+                *directory.worker_arguments,
                 *(["--verbose"] if verbose else []),
             ],
             stdin=subprocess.DEVNULL,

@@ -12,12 +12,22 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tui_mia.storage import is_url, wrong_with
 
 PoolName: TypeAlias = Literal["candidates", "nonmembers", "general", "bank"]
 ATTACK_ENTRY_POINTS = "tui_mia.attacks"
+# Empty is none: so a tag that a file names is taken away by an option or a form.
+Pretrained: TypeAlias = Annotated[str | None, AfterValidator(lambda value: value or None)]
 
 
 # The keys that may name an object by its URL; all others name places on this machine, if any.
@@ -44,7 +54,7 @@ class _Table(BaseModel):
 class ModelSpec(_Table):
     architecture: str
     """An open_clip architecture (`ViT-B-32`), `local-dir:PATH` or `hf-hub:ORG/NAME`."""
-    pretrained: str | None = None
+    pretrained: Pretrained = None
     """Of an open_clip architecture: a tag (`laion2b_s34b_b79k`) or a checkpoint (.pt, .safetensors).
 
     A checkpoint may be a URL (`s3://`, `gs://`, `https://`): it is fetched once.
@@ -65,7 +75,7 @@ class ModelSpec(_Table):
 class ReferenceSpec(_Table):
     architecture: str
     """An open_clip architecture, `local-dir:PATH` or `hf-hub:ORG/NAME`; it need not be the model's."""
-    pretrained: str | None = None
+    pretrained: Pretrained = None
     """Of an open_clip architecture: a tag or a checkpoint (.pt, .safetensors), which may be a URL."""
     precision: Literal["exact", "fast"] = "exact"
     """`exact` is fp32; `fast` is what suits the device: fp16 on a GPU, bf16 on a CPU that has it."""
@@ -206,6 +216,30 @@ class RunSpec(_Table):
     """The seed of what is drawn for WSA: subsamples and classifiers. Folds go by content, without a seed."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Images a batch; by default 32 on a CPU, and on a GPU what fills it, found when the run starts."""
+    devices: Literal["all"] | list[str] | None = None
+    """Where pairs are encoded, by a process each: `all` GPUs or a list of them (`["cuda:0", "cuda:3"]`).
+
+    By default on `model.device` alone. `["cpu", "cpu"]` is two processes with half of the cores each.
+    """
+    threads: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Threads of each process that encodes; by default its share of the cores."""
+
+    @field_validator("devices")
+    @classmethod
+    def _devices_of_one_kind(cls, value: Literal["all"] | list[str] | None) -> object:
+        if value is None or value == "all":
+            return value
+        if not value:
+            raise ValueError("names no device")
+        for name in value:
+            if not re.fullmatch(r"cpu|cuda:[0-9]{1,2}", name, re.ASCII):
+                raise ValueError(f"{name!r} must be cpu or cuda:N")
+        of_gpus = [name for name in value if name != "cpu"]
+        if of_gpus and len(of_gpus) < len(value):
+            raise ValueError("has both CPUs and GPUs, whose results differ in the last digits; name one kind")
+        if len(set(of_gpus)) < len(of_gpus):
+            raise ValueError("names a GPU twice")
+        return value
 
 
 class OutputSpec(_Table):
@@ -236,6 +270,12 @@ class AuditSpec(_Table):
         if not value.requested():
             raise ValueError("asks for no attack; leave [attacks] out to run all of them")
         return value
+
+    @model_validator(mode="after")
+    def _devices_are_named_once(self) -> Self:
+        if self.run.devices is not None and self.model.device != "auto":
+            raise ValueError("run.devices and model.device both name devices; leave one of them out")
+        return self
 
     @property
     def views(self) -> int:

@@ -29,6 +29,7 @@ from tui_mia.store.errors import (
     RunNotFound,
     SampleNotFound,
     StoreError,
+    is_interrupt,
 )
 from tui_mia.store.export import EXPORTABLE, Format, export_run, export_samples
 from tui_mia.store.ingest import delete_run, ingest
@@ -68,7 +69,7 @@ from tui_mia.store.samples import (
     ScoredAttack,
     ScoreRange,
 )
-from tui_mia.store.source import QueryHandle, SampleSource, StoredRun
+from tui_mia.store.source import QueryHandle, SampleSource, StoredRun, stopped_by_control_c
 
 __all__ = [
     "EXPORTABLE",
@@ -123,6 +124,7 @@ __all__ = [
     "find_sample",
     "first_samples",
     "ingest",
+    "is_interrupt",
     "limit_memory",
     "list_runs",
     "open_samples",
@@ -135,5 +137,6 @@ __all__ = [
     "roc_curve",
     "score_histogram",
     "scored_runs",
+    "stopped_by_control_c",
     "summarise",
 ]

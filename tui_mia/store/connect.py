@@ -21,7 +21,14 @@ from typing import Final
 
 import duckdb
 
-from tui_mia.store.errors import DatabaseLocked, DatabaseMissing, DatabaseVersion, NotADatabase, StoreError
+from tui_mia.store.errors import (
+    DatabaseLocked,
+    DatabaseMissing,
+    DatabaseVersion,
+    NotADatabase,
+    OlderDatabase,
+    StoreError,
+)
 from tui_mia.store.schema import check_version, create_schema, text_literal
 from tui_mia.store.turnstile import ahead_of_readers, let_writers_pass, locked
 
@@ -85,16 +92,10 @@ def open_file(path: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
 def open_reader(database: Path, wait_seconds: float) -> duckdb.DuckDBPyConnection:
     """Open the file read-only, for one query; the caller closes it."""
     path = _existing(database)
-    connection = open_file(path, wait_seconds)
     try:
-        check_version(connection, path)
+        return _of_this_version(path, True, _READER, wait_seconds, TRY_AGAIN)
     except duckdb.Error as error:
-        connection.close()
         raise StoreError(f"{path}: {error}") from error
-    except StoreError:
-        connection.close()
-        raise
-    return connection
 
 
 @contextmanager
@@ -239,16 +240,35 @@ def _alone(
     if not _alone_in_this_process.acquire(timeout=wait_seconds):
         raise DatabaseLocked(_locked_message(path, "this process", wait_seconds, when_locked), os.getpid())
     try:
-        connection = _open(path, read_only, config, deadline - time.monotonic(), when_locked)
-        try:
-            check_version(connection, path)
+        left_seconds = deadline - time.monotonic()
+        with _of_this_version(path, read_only, config, left_seconds, when_locked) as connection:
             yield connection
-        except duckdb.Error as error:
-            raise StoreError(f"{path}: {error}") from error
-        finally:
-            connection.close()
+    except duckdb.Error as error:
+        raise StoreError(f"{path}: {error}") from error
     finally:
         _alone_in_this_process.release()
+
+
+def _of_this_version(
+    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str
+) -> duckdb.DuckDBPyConnection:
+    """Open a file whose tables are of this version, or will be: who brings it up to date is waited for."""
+    deadline = time.monotonic() + wait_seconds
+    try:
+        return _checked(path, _open(path, read_only, config, wait_seconds, when_locked))
+    except OlderDatabase:
+        with locked(path.parent, fcntl.LOCK_SH, wait_seconds):
+            pass
+    return _checked(path, _open(path, read_only, config, deadline - time.monotonic(), when_locked))
+
+
+def _checked(path: Path, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    try:
+        check_version(connection, path)
+    except (duckdb.Error, StoreError):
+        connection.close()
+        raise
+    return connection
 
 
 def _open(

@@ -60,3 +60,8 @@ class QueryError(StoreError):
 
 class ExportError(StoreError):
     """The export can't be written as asked."""
+
+
+def is_interrupt(error: Exception) -> bool:
+    """Whether this is Ctrl+C, which DuckDB passes on as an error where it came while a statement ran."""
+    return isinstance(error, Interrupted) or str(error) == "Query interrupted"

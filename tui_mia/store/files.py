@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
+from tui_mia.runs.files import private_folder
 from tui_mia.store.errors import ExportError
+
+UNFINISHED: Final = ".tui-mia-"
 
 
 @contextmanager
@@ -22,8 +25,8 @@ def appearing(output: Path, *, overwrite: bool) -> Iterator[Path]:
     if output.exists() and not overwrite:
         raise ExportError(f"{output} exists already: choose another name, or write over it with --force.")
     try:
-        with tempfile.TemporaryDirectory(prefix=".tui-mia-", dir=output.parent) as private:
-            unfinished = Path(private).resolve() / "export"
+        with private_folder(output.parent, UNFINISHED) as private:
+            unfinished = private.resolve() / "export"
             yield unfinished
             unfinished.chmod(0o600)
             os.replace(unfinished, output)

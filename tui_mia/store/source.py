@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -46,6 +48,34 @@ class QueryHandle:
         finally:
             with self._lock:
                 self._connection = None
+
+
+@contextmanager
+def stopped_by_control_c() -> Iterator[QueryHandle]:
+    """A handle for the block whose query Ctrl+C ends, with `Interrupted`; for the main thread.
+
+    DuckDB hears it by itself only while the main thread works on the query, and
+    other threads may have taken all the work.
+    """
+    handle = QueryHandle()
+    heard, hears = os.pipe()
+    os.set_blocking(hears, False)
+
+    def listen() -> None:
+        while (numbers := os.read(heard, 1)) != b"":
+            if numbers[0] == signal.SIGINT:
+                handle.interrupt()
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    before = signal.set_wakeup_fd(hears)
+    try:
+        yield handle
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(hears)
+        listener.join()
+        os.close(heard)
 
 
 class SampleSource(Protocol):

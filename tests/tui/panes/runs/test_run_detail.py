@@ -12,7 +12,7 @@ from rich.console import Console, Group
 
 from tui_mia.board import BoardRun, RunStatus
 from tui_mia.runs import Launched, Loaded, Note, Phase, Progress, RunState, Skipped
-from tui_mia.runs.events import read_events
+from tui_mia.runs.events import DeviceProgress, read_events
 from tui_mia.runs.gpu import Gpu
 from tui_mia.store import AttackFigures, Figure, RunRow, RunSummary, VerdictRow
 from tui_mia.tui.panes.runs.run_detail import (
@@ -99,6 +99,9 @@ def test_a_run_that_encodes_shows_how_fast_and_what_it_waits_for() -> None:
     assert lines[5] == "        1,200,000 at 20/s, 3 rejected, 3m00s left, in general"
     assert lines[6] == "speed   views-bound, 62% of peak, 120 views/s, 144 encodings/s"
     assert lines[-1] == "memory  2.0 GB"
+    devices = (DeviceProgress("cuda:0", 900, 15.0), DeviceProgress("cuda:1", 300, is_lost=True))
+    lines = shown(a_run("running", ENCODING.after(replace(encoding, devices=devices)))).splitlines()
+    assert lines[7:9] == ["devices cuda:0: 900 at 15/s", "        cuda:1: 300, then lost"]
 
 
 def test_below_a_run_that_goes_on_is_the_end_of_its_log() -> None:

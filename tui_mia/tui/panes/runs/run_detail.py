@@ -16,7 +16,7 @@ from rich.text import Text
 from tui_mia.board import BoardRun
 from tui_mia.clean import printable
 from tui_mia.display.results import error_parts, summary_parts, verdict_parts
-from tui_mia.display.words import amount_figures, duration, short_model, speed_figures
+from tui_mia.display.words import amount_figures, device_figures, duration, short_model, speed_figures
 from tui_mia.runs import Phase, Progress
 from tui_mia.runs.gpu import Gpu
 from tui_mia.store import RunSummary
@@ -139,6 +139,8 @@ def _progress_parts(progress: Progress) -> Iterator[Part]:
         yield line("", ", ".join(figures))
     if speed := speed_figures(progress):
         yield line("speed", ", ".join(speed))
+    if devices := device_figures(progress):
+        yield line("devices", "\n".join(f"{name}: {words}" for name, words in devices))
 
 
 class _Bar:
