@@ -50,6 +50,23 @@ def test_what_runs_are_is_known_without_loading_tables(module: str) -> None:
     assert not loaded_by(f"import tui_mia.{module}") & {"pyarrow", "numpy"}
 
 
+@pytest.mark.parametrize(
+    "module", ["spec", "runs", "pools", "pools.find", "pools.preview", "storage", "board"]
+)
+def test_nothing_of_a_store_is_loaded_before_a_url_is_named(module: str) -> None:
+    assert not loaded_by(f"import tui_mia.{module}") & {"fsspec", "aiohttp", "s3fs", "botocore", "gcsfs"}
+
+
+def test_a_spec_that_names_a_url_is_read_without_loading_anything_of_a_store() -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from tui_mia.spec import check_document\n"
+        "pools = {'candidates': {'source': 's3://bucket/{0..9}.tar'}}\n"
+        "check_document({'model': {'architecture': 'a', 'pretrained': 'b'}, 'pools': pools}, Path.cwd(), 'a')"
+    )
+    assert not loaded_by(code) & {"fsspec", "aiohttp", "s3fs", "botocore", "gcsfs"}
+
+
 def test_pools_pass_images_through_as_bytes() -> None:
     assert not loaded_by("import tui_mia.pools") & (HEAVY | {"PIL"})
 

@@ -23,6 +23,7 @@ from tui_mia.encoder import (
     BatchLimit,
     Reuse,
     TargetModel,
+    content,
     encoding_of,
     load_target,
     model,
@@ -342,7 +343,7 @@ def test_what_would_be_taken_over_is_known_without_reading_a_file_that_no_run_ha
     def read(path: Path) -> str:
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr(reuse, "file_digest", read)
+    monkeypatch.setattr(content, "file_digest", read)
     assert entries([]) == [0, 0]
 
 

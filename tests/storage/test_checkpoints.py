@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from tests.encoder.conftest import CLIP, save_model
 from tui_mia.encoder import ModelError, load_target
-from tui_mia.encoder.checkpoints import checkpoints_folder
+from tui_mia.encoder.checkpoints import checkpoints_folder, fetched_checkpoint
 from tui_mia.spec import ModelSpec
 from tui_mia.storage import Url
 
@@ -36,7 +37,8 @@ def spec(url: str) -> ModelSpec:
 
 
 def files() -> list[Path]:
-    return sorted(checkpoints_folder().iterdir())
+    """What is in the cache, but for the locks."""
+    return sorted(path for path in checkpoints_folder().iterdir() if path.suffix != ".lock")
 
 
 def test_a_checkpoint_is_fetched_once_and_again_when_it_has_changed(
@@ -133,7 +135,7 @@ def test_what_a_killed_process_left_half_fetched_is_removed_and_what_one_is_at_i
     with held.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         load_target(spec(url))
-    assert [path.suffix for path in files()] == [".safetensors", ".tmp"] or held in files()
+    assert held in files()
     assert left not in files()
 
 
@@ -144,3 +146,25 @@ def test_the_name_in_the_cache_does_not_come_from_the_url(s3: Any, weights: byte
     assert path.parent == checkpoints_folder()
     assert len(path.stem) == 32
     assert Url(url).suffix == path.suffix
+
+
+def test_a_check_fetches_no_weights_and_knows_those_that_are_here(
+    s3: Any, between: Any, weights: bytes
+) -> None:
+    from tui_mia.model_cost import _is_elsewhere, _model
+
+    url = s3.put("pool/weights.safetensors", weights)
+    assert _is_elsewhere(spec(url))
+    assert _model(spec(url), "model").fingerprint.weights == ""
+    assert between.ranges() == []
+    loaded = load_target(spec(url))
+    assert not _is_elsewhere(spec(url))
+    assert _model(spec(url), "model").fingerprint == loaded.fingerprint
+
+
+def test_of_several_that_load_a_checkpoint_one_fetches_it(s3: Any, between: Any, weights: bytes) -> None:
+    url = s3.put("pool/weights.safetensors", weights)
+    with ThreadPoolExecutor(4) as threads:
+        [path] = set(threads.map(fetched_checkpoint, [Url(url)] * 4))
+    assert path.read_bytes() == weights
+    assert len(between.ranges()) == 1

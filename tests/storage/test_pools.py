@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
 import json
 import os
+import pickle
+import signal
 import tarfile
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +174,31 @@ def test_an_image_that_is_missing_costs_its_row_and_one_that_is_refused_the_pool
     between.fault = lambda asked: 403 if asked.path.endswith("ok.png") else None
     with pytest.raises(PoolError, match=r"pools\.candidates: s3://pool/set/ok.png: access is refused \(403"):
         read(spec)
+
+
+def test_images_of_a_table_are_fetched_several_at_a_time_and_only_those_that_are_wanted(
+    s3: Any, between: Any, image_bytes: Image
+) -> None:
+    for number in range(40):
+        s3.put(f"pool/{number}.png", image_bytes(number))
+    url = s3.put("pool/pairs.csv", rows_of("csv", [f"{number}.png" for number in range(40)]))
+    together = threading.Barrier(8)
+
+    def fault(asked: Any) -> None:
+        if asked.path.endswith(".png") and not together.broken:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(30)
+
+    between.fault = fault
+    found = read(PoolSpec(source=[url]))
+    assert [item.key for item in found] == [f"k{number}" for number in range(40)]
+    assert not together.broken
+    between.fault = lambda asked: None
+    between.asked.clear()
+    keys = s3.put("pool/keys.txt", b"k7\nk21\n")
+    assert [item.key for item in read(PoolSpec(source=[url], keys=keys))] == ["k7", "k21"]
+    fetched = {asked.path for asked in between.asked if asked.path.endswith(".png")}
+    assert fetched == {"/pool/7.png", "/pool/21.png"}
 
 
 def test_an_image_that_is_too_large_is_rejected(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,3 +383,37 @@ def test_a_source_in_anybody_s_database_is_looked_at_before_it_is_asked_for(sour
     with pytest.raises(PoolError) as error:
         find_image(PoolSpec(source=["a.tar"]), "candidates", source, "1", None)
     assert "hush" not in str(error.value)
+
+
+def test_whoever_cancels_is_heard_while_a_store_does_not_answer(
+    s3: Any, between: Any, monkeypatch: pytest.MonkeyPatch, image_bytes: Image
+) -> None:
+    class Cancelled(BaseException):
+        pass
+
+    def cancel(number: int, frame: Any) -> None:
+        raise Cancelled
+
+    monkeypatch.setattr("tui_mia.storage.reader.RANGE_BYTES", 2**14)
+    monkeypatch.setattr("tui_mia.storage.reader.SMALLEST_RANGE_BYTES", 2**14)
+    spec = PoolSpec(source=[s3.put("pool/a.tar", tar_of(range(99), image_bytes))])
+    [shard] = plan_shards("candidates", spec)
+    reading = read_shard(shard, spec)
+    assert isinstance(next(reading), Pair)
+    goes_on = threading.Event()
+    between.fault = lambda asked: goes_on.wait(30) and None
+    before = signal.signal(signal.SIGUSR1, cancel)
+    try:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        with pytest.raises(Cancelled):
+            list(reading)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        goes_on.set()
+
+
+def test_a_shard_goes_to_other_processes(s3: Any, image_bytes: Image) -> None:
+    [shard] = plan_shards(
+        "candidates", PoolSpec(source=[s3.put("pool/a.tar", tar_of(range(3), image_bytes))])
+    )
+    assert pickle.loads(pickle.dumps(shard)) == shard

@@ -9,7 +9,7 @@ import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from platformdirs import user_cache_path
 
@@ -19,7 +19,6 @@ from tui_mia.storage import Seen, Url
 
 _CHUNK_BYTES: Final = 2**23
 _ENDING: Final = re.compile(r"\.\w{1,16}")
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 def checkpoints_folder() -> Path:
@@ -36,23 +35,30 @@ def fetched_checkpoint(url: Url) -> Path:
     """
     seen = url.look()
     path = place_of(url, seen)
-    if is_fetched(url, seen):
-        return path
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sweep(path.parent)
+    # Of several processes that load the same model one fetches it, and the others wait for that.
+    with _opened(path.with_name(f"{path.name}.lock")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_fetched(url, seen):
+            _sweep(path.parent)
+            _fetch(url, path)
+    return path
+
+
+def _fetch(url: Url, path: Path) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with (
-            naming(temporary),
-            os.fdopen(os.open(temporary, _NEW, 0o600), "wb") as file,
-            url.open() as source,
-        ):
+        with naming(temporary), _opened(temporary) as file, url.open() as source:
             fcntl.flock(file, fcntl.LOCK_EX)
             shutil.copyfileobj(source, file, _CHUNK_BYTES)
         put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file for writing, of which nobody else can read anything."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
 def is_fetched(url: Url, seen: Seen) -> bool:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import posixpath
+import threading
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote as percent_encoded
 from urllib.parse import unquote
 
 from tui_mia.pools.fields import quote
-from tui_mia.pools.found import UnusableError
+from tui_mia.pools.found import Content, Found, UnusableError
 from tui_mia.storage import StorageError, Url, is_url
 
 LONGEST_KEY_BYTES: Final = 1024
+# Each image is a request of its own, which takes as long for one as for several.
+LOADED_AHEAD: Final = 16
 
 
 def read_beside(folder: Url, name: str, limit: int) -> bytes:
@@ -54,3 +60,46 @@ def url_beside(folder: Url, name: str) -> Url:
     if path == "." or not path.isprintable() or len(path.encode(errors="replace")) > LONGEST_KEY_BYTES:
         raise UnusableError(f"not the name of an object: {quote(name)}")
     return Url(f"{folder}{percent_encoded(path) if is_encoded else path}")
+
+
+def loaded_ahead(samples: Iterator[Found], wanted: Collection[str] | None) -> Iterator[Found]:
+    """The same samples in the same order, the wanted ones being loaded while those before are used."""
+    waiting: deque[Found] = deque()
+    ended: Exception | None = None
+    while ended is None or waiting:
+        while ended is None and len(waiting) < LOADED_AHEAD:
+            try:
+                found = next(samples)
+            except Exception as end:  # its turn is after those that came before it
+                ended = end
+            else:
+                is_wanted = wanted is None or not found.key or found.key in wanted
+                waiting.append(replace(found, load=_Loading(found)) if is_wanted else found)
+        if waiting:
+            yield waiting.popleft()
+    if not isinstance(ended, StopIteration):
+        raise ended
+
+
+class _Loading:
+    """The contents of a sample, on their way or here."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._content: Content | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._load, name="load", daemon=True)
+        self._thread.start()
+
+    def __call__(self) -> Content:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        assert self._content is not None
+        return self._content
+
+    def _load(self) -> None:
+        try:
+            self._content = self._found.load()
+        except BaseException as error:  # raised by whoever asks for the contents
+            self._error = error

@@ -13,6 +13,7 @@ from tui_mia.pools.coco import read_coco
 from tui_mia.pools.fields import clean_caption, clean_label, clean_metadata, storable
 from tui_mia.pools.folder import read_folder
 from tui_mia.pools.found import Found, PoolError, UnusableError, unreadable
+from tui_mia.pools.objects import loaded_ahead
 from tui_mia.pools.pair import Pair, Reject, Shard
 from tui_mia.pools.table import read_table
 from tui_mia.pools.webdataset import read_tar
@@ -36,7 +37,10 @@ def read_shard(shard: Shard, spec: PoolSpec) -> Iterator[Pair | Reject]:
     wanted = load_keys(shard.pool, spec.keys) if spec.keys is not None else None
     position = 0
     try:
-        for found in find_samples(shard, spec):
+        samples = find_samples(shard, spec)
+        if isinstance(shard.path, Url) and shard.format == "table":
+            samples = loaded_ahead(samples, wanted)
+        for found in samples:
             position = found.position
             # A sample without a key can't be known to be unwanted.
             if wanted is None or not found.key or found.key in wanted:
@@ -87,8 +91,9 @@ def keys_digest(pool: str, path: str) -> str:
 def load_keys(pool: str, path: str) -> frozenset[str]:
     """The keys in a key file, one a line."""
     try:
-        with (Url(path) if is_url(path) else Path(path)).open("rb") as file:
-            text = io.TextIOWrapper(file, encoding="utf-8-sig").read()
+        opened = (Url(path) if is_url(path) else Path(path)).open("rb")
+        with io.TextIOWrapper(opened, encoding="utf-8-sig") as file:
+            text = file.read()
     except UnicodeDecodeError:
         raise PoolError(f"pools.{pool}.keys: {path}: is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
