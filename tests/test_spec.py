@@ -230,6 +230,28 @@ def test_a_device_that_cannot_be_is_refused(folder: Path, device: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[run]\nengine = "ray"\ndevices = "all"', "run.devices names devices of this machine"),
+        ('[run]\naddress = "10.0.0.1:6379"', 'run.address is for Ray; add run.engine = "ray"'),
+        ("[run]\nactors = 2", 'run.actors is for Ray; add run.engine = "ray"'),
+        ('[run]\nengine = "ray"\naddress = ""', "run.address: String should have at least 1 character"),
+        ('[run]\nengine = "ray"\nactors = 0', "run.actors: must be greater than or equal to 1"),
+        ('[run]\nengine = "spark"', "run.engine: must be 'local' or 'ray'"),
+    ],
+)  # fmt: skip
+def test_what_is_for_ray_and_what_is_not_are_told_apart(folder: Path, text: str, message: str) -> None:
+    assert message in error(folder, f"{MINIMAL}{text}\n")
+
+
+def test_ray_gives_gpus_itself(folder: Path) -> None:
+    on_ray: dict[str, Any] = {"run__engine": "ray", "run__actors": 2, "run__address": "10.0.0.1:6379"}
+    assert loaded(folder, model__device="cuda", **on_ray).run.actors == 2
+    with pytest.raises(SpecError, match=r"a GPU of this machine, and run.engine is ray"):
+        loaded(folder, model__device="cuda:1", **on_ray)
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [(b"[model", "is not valid TOML"), (b'a = "\xff"', "is not UTF-8 text")],
 )

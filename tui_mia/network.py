@@ -50,12 +50,17 @@ def environment_of(spec: AuditSpec) -> dict[str, str]:
     return _NOT_TOLD if names_a_hub(spec) else _NOT_TOLD | _OFFLINE
 
 
+def keep_off_hubs(spec: AuditSpec) -> None:
+    """Tell the libraries of this process that they are offline, unless the spec names a model on a hub."""
+    os.environ |= environment_of(spec)
+
+
 def keep_off_the_network(spec: AuditSpec) -> None:
     """Forbid this process the network for good, unless the spec names a model on a hub, or a URL.
 
     A model's configuration names what it likes, a tokenizer on a hub for instance.
     """
-    os.environ |= environment_of(spec)
+    keep_off_hubs(spec)
     if not names_a_hub(spec) and not names_a_url(spec):
         sys.addaudithook(_refuse)
 

@@ -35,6 +35,9 @@ _EXAMPLES: dict[str, Any] = {
     "batch_size": 64,
     "devices": "all",
     "threads": 8,
+    "engine": "ray",
+    "address": "10.0.0.1:6379",
+    "actors": 16,
     "database": "audits.duckdb",
 }
 _SOURCES = {

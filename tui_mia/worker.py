@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from tui_mia.network import keep_off_the_network
+from tui_mia.network import keep_off_hubs, keep_off_the_network
 from tui_mia.private import keep_private
 from tui_mia.runs.directory import RunDirectory
 from tui_mia.runs.events import Finished, Started
@@ -68,7 +68,12 @@ def _run(directory: RunDirectory, report: Reporter) -> Finished:
         directory.sweep()
         report.tell(Started(os.getpid(), _versions()))
         spec = load_spec(directory.spec_path)
-        keep_off_the_network(spec)
+        if spec.run.engine == "ray":
+            keep_off_hubs(
+                spec
+            )  # Ray is reached over the network; models are loaded by actors, which have none
+        else:
+            keep_off_the_network(spec)
         with report.phase("start"):
             from tui_mia.audit import AUDIT_ERRORS, encode_task, run_audit
         try:

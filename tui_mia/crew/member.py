@@ -1,21 +1,26 @@
-"""One encoder of several, in a process of its own, and what it tells whoever hands out the shards."""
+"""One encoder of several, in a process of its own, and what it tells whoever hands out the shards.
+
+How the two reach each other, on one machine or over many, is none of its business.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 import torch
 
 from tui_mia.crew.loaded import About, LoadedModels
-from tui_mia.encoder import Job, Reencoded, ReuseCounts, ShardEncoder
+from tui_mia.encoder import Job, ModelError, Reencoded, ReuseCounts, ShardEncoder
 from tui_mia.network import keep_off_the_network
-from tui_mia.pools import Shard
+from tui_mia.pools import PoolError, Shard
 from tui_mia.runs import RunDirectory
 from tui_mia.runs.reporter import UNKNOWN, Pace
 from tui_mia.spec import AuditSpec
@@ -77,9 +82,47 @@ class Refused:
 
 @dataclass(frozen=True)
 class Broken:
-    """The encoder can't go on, for a reason of its device or of the program."""
+    """The encoder is gone or can't go on, for a reason of its device, its machine or the program."""
 
     words: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The encoder is gone with its machine: it need not be started again."""
+
+    words: str
+
+
+# A string is for the log.
+Message: TypeAlias = About | Told | Encoded | Reencoded | Refused | Broken | Lost | str
+
+
+def serve(
+    spec: AuditSpec,
+    run: Path,
+    place: Place,
+    receive: Callable[[], Job | Sequence[Shard]],
+    send: Callable[[Message], None],
+) -> None:
+    """Load, and encode what is asked for, one after the other, until the process is ended."""
+    try:
+        try:
+            member = Member(spec, run, place)
+        except ModelError as error:
+            send(Refused(str(error)))
+            return
+        send(member.about)
+        with member.lock(send):
+            while True:
+                asked = receive()
+                try:
+                    send(member.encode(asked, send) if isinstance(asked, Job) else member.repeat(asked))
+                except (PoolError, ModelError) as error:
+                    send(Refused(str(error)))
+    except Exception as error:
+        traceback.print_exc()
+        send(Broken(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"))
 
 
 class Member:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from subprocess import PIPE
 from types import TracebackType
 from typing import IO, Any, Literal, Self, TypeAlias
@@ -73,7 +74,7 @@ def device_of(spec: AuditSpec) -> Device:
     number = int(wish.partition(":")[2] or 0)
     if number < len(found):
         return Device("cuda", found[number], count=len(several or [wish]))
-    if wish == "auto":
+    if wish == "auto" or spec.run.engine == "ray":
         return Device("cpu")
     return Device("cuda", None, f"there is no {wish} here ({len(found)} GPUs are visible); use auto or cpu")
 
@@ -141,6 +142,8 @@ def _parsed(printed: bytes) -> Costs:
 
 def of_models(spec: AuditSpec, device: Device, costs: Costs) -> Iterator[Finding]:
     """What there is to say of the device, the model and the reference."""
+    if spec.run.engine == "ray":
+        yield _of_ray()
     if device.problem is not None:
         yield Finding("model", "problem", f"model.device: {device.problem}")
     if costs.failed is not None:
@@ -154,6 +157,12 @@ def of_models(spec: AuditSpec, device: Device, costs: Costs) -> Iterator[Finding
             yield from _of_model("model" if table == "model" else "reference", name, cost)
     if device.kind == "cuda" and not costs.cuda_in_torch:
         yield Finding("model", "problem", "this torch is built for CPUs only; install one with CUDA")
+
+
+def _of_ray() -> Finding:
+    if find_spec("ray") is None:
+        return Finding("model", "problem", "run.engine: Ray is not installed; pip install 'tui-mia[ray]'")
+    return Finding("model", "warning", "times and memory are of this machine alone, not of the Ray cluster.")
 
 
 def _of_model(table: Literal["model", "reference"], name: str, cost: ModelCost) -> Iterator[Finding]:

@@ -76,8 +76,9 @@ def move(directory: RunDirectory, device: str) -> None:
     if directory.is_running():
         raise RunDirectoryError(f"run {directory.run_id} is going on; stop it first")
     created = directory.spec_path.stat().st_mtime_ns
-    # No more on the devices that are gone.
-    spec = load_spec(directory.spec_path, {"model.device": device, "run.devices": None})
+    # No more on the devices or the machines that are gone.
+    elsewhere = {"run.devices": None, "run.engine": "local", "run.address": None, "run.actors": None}
+    spec = load_spec(directory.spec_path, {"model.device": device, **elsewhere})
     with naming(directory.spec_path):
         replace_with_text(directory.spec_path, dump_spec(spec))
     # By which a run is known to have been created when it was.

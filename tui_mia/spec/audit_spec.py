@@ -223,6 +223,18 @@ class RunSpec(_Table):
     """
     threads: Annotated[int, Field(ge=1, le=4096)] | None = None
     """Threads of each process that encodes; by default its share of the cores."""
+    engine: Literal["local", "ray"] = "local"
+    """`ray` encodes on all machines of a Ray cluster; it takes `pip install 'tui-mia[ray]'` on each.
+
+    The pairs, the model's files and the database have to be on paths that all of them share.
+    """
+    address: Annotated[str, Field(min_length=1)] | None = None
+    """The Ray cluster, as `ray.init` takes it; by default RAY_ADDRESS, or else a Ray that is started here."""
+    actors: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """At most how many encoders Ray starts; by default one for each GPU of the cluster.
+
+    Without GPUs one for each `threads` CPUs of a machine, or one a machine with all of its CPUs.
+    """
 
     @field_validator("devices")
     @classmethod
@@ -275,6 +287,24 @@ class AuditSpec(_Table):
     def _devices_are_named_once(self) -> Self:
         if self.run.devices is not None and self.model.device != "auto":
             raise ValueError("run.devices and model.device both name devices; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _ray_has_devices_of_its_own(self) -> Self:
+        run = self.run
+        if run.engine != "ray":
+            for name in ("address", "actors"):
+                if getattr(run, name) is not None:
+                    raise ValueError(f'run.{name} is for Ray; add run.engine = "ray", or leave it out')
+        elif run.devices is not None:
+            raise ValueError(
+                "run.devices names devices of this machine, and run.engine is ray; leave one of them out"
+            )
+        elif self.model.device.startswith("cuda:"):
+            raise ValueError(
+                "model.device names a GPU of this machine, and run.engine is ray; "
+                "leave it out, or make it cuda or cpu"
+            )
         return self
 
     @property
