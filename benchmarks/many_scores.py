@@ -106,12 +106,9 @@ def browse(app: App, samples: int) -> None:
     print(f"\n{f'{samples:,} samples, {ATTACKS * samples:,} scores':44} s until seen   s until all is done")
     app.until(lambda lines: "2 Runs" in lines[0])
     app.until(lambda lines: RUN_ID in "\n".join(lines))
-    slowest = []
     app.press("3")
-    slowest.append(_report(app, "first page"))
-    for _ in range(4):
-        slowest.append(_sort(app, ">"))
-    slowest.append(_sort(app, "S"))
+    slowest = [_report(app, "first page")]
+    slowest += [_sort(app, key) for key in (">", ">", ">", ">", "S")]
     for place in (samples // 2, samples // 3):
         app.press(":")
         app.until(lambda lines: "Jump to a sample" in "\n".join(lines))

@@ -1,7 +1,8 @@
-"""A database of the layout `parquet` answers as one of tables does, wherever it lies and whoever is killed."""
+"""A database of the layout `parquet` answers as one of tables does, wherever it lies."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -241,7 +242,7 @@ def test_rows_are_sorted_and_pages_are_in_few_row_groups(database: Path, tmp_pat
     place = metadata.schema.names.index("number")
     found = [metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups)]
     assert len(found) == 3
-    assert all(first.max <= second.min for first, second in zip(found, found[1:], strict=False))
+    assert all(first.max <= second.min for first, second in itertools.pairwise(found))
 
 
 # The places at which a writer is killed, as the name of what it is about to do.

@@ -226,7 +226,7 @@ async def test_tab_walks_through_all_fields_and_sections_and_escape_comes_back(
                 await pilot.pause()
             row = somebody.pane.form.focused_row
             walked.append(row.field.key if row else "")
-            if row and row.field.key == "output.database":
+            if row and row.field.key == "output.layout":
                 break
             await pilot.press("tab")
         assert walked[:5] == [
