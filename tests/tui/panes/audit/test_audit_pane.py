@@ -237,7 +237,7 @@ async def test_tab_walks_through_all_fields_and_sections_and_escape_comes_back(
             "pools.candidates.source",
         ]
         assert walked[6:8] == ["pools.bank.limit", ""], "the reference begins with a box to tick"
-        assert walked[-4:] == ["run.seed", "run.batch_size", "output.database", "output.layout"]
+        assert walked[-4:] == ["run.devices", "run.threads", "output.database", "output.layout"]
         await pilot.press("escape")
         assert isinstance(app.focused, SectionList)
         assert app.focused.highlighted == 9
