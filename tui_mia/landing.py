@@ -40,12 +40,12 @@ def land(directory: RunDirectory, database: Path | None = None, wait_seconds: fl
         RunDirectoryError: for a run that isn't finished.
     """
     database = database or directory.database
-    row = _run_row(directory)
+    row, layout = _run_row(directory), directory.spec().output.layout
     try:
-        ingest(database, row, directory.tables, wait_seconds)
+        ingest(database, row, directory.tables, wait_seconds, layout)
     except OlderDatabase:
         bring_up_to_date(database, wait_seconds)
-        ingest(database, row, directory.tables, wait_seconds)
+        ingest(database, row, directory.tables, wait_seconds, layout)
     # The mark is for its own database: what is in another is still to be put into that.
     if os.path.realpath(database) == os.path.realpath(directory.database):
         with naming(directory.landed_path):

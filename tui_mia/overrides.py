@@ -30,6 +30,7 @@ _DEFAULTS = {
     "reference.precision": "exact",
     "evidence.smallest_auc": 0.6,
     "run.seed": 0,
+    "output.layout": "table",
 }
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Give a file that is written to its end its name; both are on the disk when this returns."""
-    _to_disk(temporary)
+    to_disk(temporary)
     os.replace(temporary, path)
-    _to_disk(path.parent)
+    to_disk(path.parent)
 
 
 def temporary_of(path: Path) -> Path:
@@ -74,7 +74,8 @@ def _remove_left_behind(beside: Path, prefix: str) -> None:
                 os.close(descriptor)
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Return when a file, or the names in a folder, would survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

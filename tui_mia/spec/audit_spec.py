@@ -257,6 +257,11 @@ class RunSpec(_Table):
 class OutputSpec(_Table):
     database: str = Field(default_factory=lambda: str(Path.cwd() / "audits.duckdb"))
     """The DuckDB file that the scores go to; made when missing."""
+    layout: Literal["table", "parquet"] = "table"
+    """Where similarities and scores are kept: in the file itself, or as Parquet files in a folder beside it.
+
+    `parquet` is for tens of millions of rows. It is for all of the database, and from then on.
+    """
 
 
 def _default_attacks() -> AttacksSpec:

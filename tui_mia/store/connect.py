@@ -1,7 +1,7 @@
 """Opening the DuckDB file: one writer or many readers, so everybody waits for a while and holds it briefly.
 
 A connection of this room can't load extensions, reach the network or touch any file but the
-database and, for an export, one named folder.
+database, the Parquet files of its own folder (`dataset.py`) and, for an export, one named folder.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
+from tui_mia.store.dataset import FOLDER_VARIABLE, Dataset, data_folder, require_own_folder
 from tui_mia.store.errors import (
     DatabaseLocked,
     DatabaseMissing,
@@ -46,13 +48,12 @@ NO_EXTENSIONS: Final[_Config] = {
     "allow_community_extensions": "false",
     "allow_persistent_secrets": "false",
     "python_enable_replacements": "false",
+    # Nor such as are installed: DuckDB would load one for a file that is a database of another kind.
+    "extension_directory": os.devnull,
 }
-# All readers of a process share one setup, because DuckDB refuses a second one on the same file.
-_READER: Final[_Config] = {
-    **NO_EXTENSIONS,
-    "enable_external_access": "false",
-    "lock_configuration": "true",
-}
+# All readers of a process share one setup, because DuckDB refuses a second one on the same file. The
+# name keeps them apart from an export, which may write.
+_READER: Final[_Config] = {**NO_EXTENSIONS, "custom_user_agent": "tui-mia-reader"}
 # With these a commit goes straight into the file, which is private, and not through a .wal beside it,
 # which would get the permissions of the umask.
 _WRITER: Final[_Config] = {
@@ -68,6 +69,8 @@ _JOURNAL_SUFFIXES: Final = (".wal", ".wal.checkpoint", ".wal.recovery")
 _limits: _Config = {}
 
 _alone_in_this_process = threading.Lock()
+# Connections of a process to one file share a database, which the first of them confines.
+_confining = threading.Lock()
 
 
 def limit_memory(memory: str, threads: int) -> None:
@@ -135,10 +138,8 @@ def take_in_journal(path: Path, wait_seconds: float) -> None:
 @contextmanager
 def exporting(database: Path, folder: Path, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the file read-only for the block, able to write files in `folder` and nowhere else."""
-    with _alone(_existing(database), True, NO_EXTENSIONS, wait_seconds, TRY_AGAIN) as connection:
-        connection.execute(f"SET allowed_directories = [{text_literal(str(folder.resolve()))}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+    path = _existing(database)
+    with _alone(path, True, NO_EXTENSIONS, wait_seconds, TRY_AGAIN, folder.resolve()) as connection:
         yield connection
 
 
@@ -146,25 +147,34 @@ def exporting(database: Path, folder: Path, wait_seconds: float) -> Iterator[duc
 def file_writer(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for the block that has no database and can write files in `folder`, and nowhere else."""
     with duckdb.connect(":memory:", config={**NO_EXTENSIONS, **_limits, "threads": 1}) as connection:
-        connection.execute(f"SET allowed_directories = [{text_literal(str(folder.resolve()))}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+        _confine(connection, [folder.resolve()])
         yield connection
 
 
 @contextmanager
 def writing(
     database: Path, wait_seconds: float, when_locked: str = TRY_AGAIN
-) -> Iterator[duckdb.DuckDBPyConnection]:
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Dataset]]:
     """Open the file for the block as its one writer; what the block does is one transaction.
 
     `when_locked` tells the user what to do about a file that stays locked.
     """
-    with _alone(_existing(database), False, _WRITER, wait_seconds, when_locked) as connection:
+    path = _existing(database)
+    with _alone(path, False, _WRITER, wait_seconds, when_locked) as connection:
+        dataset = Dataset(connection, path)
         connection.execute("BEGIN")
-        yield connection
+        try:
+            yield connection, dataset
+        except BaseException as error:
+            dataset.discard()
+            if isinstance(error, OSError):
+                raise StoreError(f"{data_folder(path)} can't be written: {error}") from error
+            raise
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT")
+        # What can't be removed now is not listed either, and the next writer tries again.
+        with suppress(OSError):
+            dataset.sweep()
 
 
 def create_if_missing(database: Path) -> None:
@@ -231,9 +241,17 @@ def _existing(database: Path) -> Path:
     return path
 
 
+def _confine(connection: duckdb.DuckDBPyConnection, folders: list[Path]) -> None:
+    """Let a connection, and all others to the same database, touch no files but those in the folders."""
+    allowed = ", ".join(text_literal(str(folder)) for folder in folders)
+    connection.execute(f"SET allowed_directories = [{allowed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
 @contextmanager
 def _alone(
-    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str
+    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str, *folders: Path
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open with no other writer or export of this process beside us, which would share our settings."""
     deadline = time.monotonic() + wait_seconds
@@ -241,7 +259,7 @@ def _alone(
         raise DatabaseLocked(_locked_message(path, "this process", wait_seconds, when_locked), os.getpid())
     try:
         left_seconds = deadline - time.monotonic()
-        with _of_this_version(path, read_only, config, left_seconds, when_locked) as connection:
+        with _of_this_version(path, read_only, config, left_seconds, when_locked, *folders) as connection:
             yield connection
     except duckdb.Error as error:
         raise StoreError(f"{path}: {error}") from error
@@ -250,16 +268,17 @@ def _alone(
 
 
 def _of_this_version(
-    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str
+    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str, *folders: Path
 ) -> duckdb.DuckDBPyConnection:
     """Open a file whose tables are of this version, or will be: who brings it up to date is waited for."""
     deadline = time.monotonic() + wait_seconds
     try:
-        return _checked(path, _open(path, read_only, config, wait_seconds, when_locked))
+        return _checked(path, _open(path, read_only, config, wait_seconds, when_locked, *folders))
     except OlderDatabase:
         with locked(path.parent, fcntl.LOCK_SH, wait_seconds):
             pass
-    return _checked(path, _open(path, read_only, config, deadline - time.monotonic(), when_locked))
+    left_seconds = deadline - time.monotonic()
+    return _checked(path, _open(path, read_only, config, left_seconds, when_locked, *folders))
 
 
 def _checked(path: Path, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
@@ -272,23 +291,39 @@ def _checked(path: Path, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDB
 
 
 def _open(
-    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str
+    path: Path, read_only: bool, config: _Config, wait_seconds: float, when_locked: str, *folders: Path
 ) -> duckdb.DuckDBPyConnection:
+    """Open the file, confined to its own folder and to `folders`."""
     deadline = time.monotonic() + wait_seconds
+    open_now = partial(_open_now, path, read_only, config, [require_own_folder(path), *folders])
     if read_only:
         let_writers_pass(path, wait_seconds)
-        return _waited_for(path, read_only, config, deadline, wait_seconds, when_locked)
+        return _waited_for(path, open_now, deadline, wait_seconds, when_locked)
     with ahead_of_readers(path, wait_seconds):
-        return _waited_for(path, read_only, config, deadline, wait_seconds, when_locked)
+        return _waited_for(path, open_now, deadline, wait_seconds, when_locked)
+
+
+def _open_now(path: Path, read_only: bool, config: _Config, folders: list[Path]) -> duckdb.DuckDBPyConnection:
+    with _confining:
+        connection = duckdb.connect(str(path), read_only=read_only, config={**config, **_limits})
+        (is_confined,) = connection.execute("SELECT current_setting('lock_configuration')").fetchone() or ()
+        if not is_confined:
+            _confine(connection, folders)
+    connection.execute(f"SET VARIABLE {FOLDER_VARIABLE} = {text_literal(str(folders[0]))}")
+    return connection
 
 
 def _waited_for(
-    path: Path, read_only: bool, config: _Config, deadline: float, wait_seconds: float, when_locked: str
+    path: Path,
+    open_now: Callable[[], duckdb.DuckDBPyConnection],
+    deadline: float,
+    wait_seconds: float,
+    when_locked: str,
 ) -> duckdb.DuckDBPyConnection:
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config={**config, **_limits})
+            return open_now()
         except duckdb.Error as error:
             holder, pid = _holder(error)
             if holder is None:
@@ -321,7 +356,7 @@ def _locked_message(path: Path, holder: str, wait_seconds: float, when_locked: s
 
 def _explained(path: Path, error: duckdb.Error) -> StoreError:
     text = str(error)
-    if "not a valid DuckDB database file" in text or "Loading external extensions" in text:
+    if "not a valid DuckDB database file" in text or re.search(r'Extension ".*" not found', text):
         return NotADatabase(f"{path} is not a DuckDB file. Choose another path with --db.")
     if "database file with version number" in text:
         return DatabaseVersion(f"{path} was written by another version of DuckDB: {text}")

@@ -13,6 +13,7 @@ import duckdb
 
 from tui_mia.runs.space import full_by_words, full_message
 from tui_mia.store.connect import WAIT_SECONDS, create_if_missing, writing
+from tui_mia.store.dataset import Dataset, Layout, layout_of
 from tui_mia.store.errors import DatabaseFull, RunNotFound, StoreError
 from tui_mia.store.rows import RunRow
 from tui_mia.store.schema import TABLES, as_utf8, rebuild_view
@@ -25,10 +26,17 @@ NEW_BYTES: Final = 2**22
 ROWS_SHARE: Final = 3
 
 
-def ingest(database: Path, run: RunRow, tables: Path, wait_seconds: float = WAIT_SECONDS) -> None:
+def ingest(
+    database: Path,
+    run: RunRow,
+    tables: Path,
+    wait_seconds: float = WAIT_SECONDS,
+    layout: Layout = "table",
+) -> None:
     """Replace what the database holds of a run by its row and its Parquet files, in one transaction.
 
-    `tables` is the folder with `<table>.parquet`, none of which has to exist.
+    `tables` is the folder with `<table>.parquet`, none of which has to exist. The layout `parquet` is
+    for the whole database from then on, whatever other runs ask for (`dataset.py`).
     Makes the database if it is missing. Raises `DatabaseLocked` if the file
     stays held by somebody else, `DatabaseFull` if there is no space for it, and
     `StoreError` if a file does not fit.
@@ -39,12 +47,14 @@ def ingest(database: Path, run: RunRow, tables: Path, wait_seconds: float = WAIT
     files = {table: file for table, file in files.items() if file.exists()}
     try:
         create_if_missing(database)
-        with writing(database, wait_seconds, again) as connection:
-            _delete(connection, run.run_id)
+        with writing(database, wait_seconds, again) as (connection, dataset):
+            if layout == "parquet" and layout_of(connection) == "table":
+                dataset.convert()
+            _delete(connection, dataset, run.run_id)
             _insert_run(connection, run)
             for table, file in files.items():
-                _insert_file(connection, run.run_id, table, file)
-            rebuild_view(connection)
+                _insert_file(connection, dataset, run.run_id, table, file)
+            _rebuild_views(connection, dataset)
     except StoreError as error:
         full = full_by_words(str(error))
         if full is None:
@@ -58,16 +68,25 @@ def ingest(database: Path, run: RunRow, tables: Path, wait_seconds: float = WAIT
 
 def delete_run(database: Path, run_id: str, wait_seconds: float = WAIT_SECONDS) -> None:
     """Remove a run from every table; its run directory stays. Raises `RunNotFound`."""
-    with writing(database, wait_seconds) as connection:
+    with writing(database, wait_seconds) as (connection, dataset):
         if not connection.execute("SELECT 1 FROM runs WHERE run_id = ?", [run_id]).fetchone():
             raise RunNotFound(f"there is no run {run_id!r} in {database}.")
-        _delete(connection, run_id)
-        rebuild_view(connection)
+        _delete(connection, dataset, run_id)
+        _rebuild_views(connection, dataset)
 
 
-def _delete(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+def _delete(connection: duckdb.DuckDBPyConnection, dataset: Dataset, run_id: str) -> None:
     for table in TABLES:
-        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
+        if not dataset.holds(table):
+            connection.execute(f"DELETE FROM {table} WHERE run_id = ?", [run_id])
+    if layout_of(connection) == "parquet":
+        dataset.delete(run_id)
+
+
+def _rebuild_views(connection: duckdb.DuckDBPyConnection, dataset: Dataset) -> None:
+    if layout_of(connection) == "parquet":
+        dataset.rebuild_views()
+    rebuild_view(connection)
 
 
 def _insert_run(connection: duckdb.DuckDBPyConnection, run: RunRow) -> None:
@@ -77,7 +96,9 @@ def _insert_run(connection: duckdb.DuckDBPyConnection, run: RunRow) -> None:
     connection.execute(f"INSERT INTO runs ({', '.join(columns)}) VALUES ({marks})", values)
 
 
-def _insert_file(connection: duckdb.DuckDBPyConnection, run_id: str, table: str, file: Path) -> None:
+def _insert_file(
+    connection: duckdb.DuckDBPyConnection, dataset: Dataset, run_id: str, table: str, file: Path
+) -> None:
     """Add the rows of a Parquet file, a batch at a time; columns go by name, missing ones are null.
 
     Arrow reads the file, because DuckDB would take some characters in a path for wildcards.
@@ -92,10 +113,11 @@ def _insert_file(connection: duckdb.DuckDBPyConnection, run_id: str, table: str,
             connection.register("incoming", pa.RecordBatchReader.from_batches(parquet.schema_arrow, batches))
             has_numbers = "number" in parquet.schema_arrow.names
             rows = "SELECT * FROM incoming" if has_numbers else _numbered(table)
-            connection.execute(
-                f"INSERT INTO {table} BY NAME SELECT $run_id AS run_id, * FROM ({rows})",
-                {"run_id": _storable(run_id)},
-            )
+            rows = f"SELECT $run_id AS run_id, * FROM ({rows})"
+            if dataset.holds(table):
+                dataset.write(table, as_utf8(run_id), rows)
+            else:
+                connection.execute(f"INSERT INTO {table} BY NAME {rows}", {"run_id": as_utf8(run_id)})
             connection.unregister("incoming")
     except (pa.ArrowException, OSError, duckdb.Error) as error:
         raise StoreError(f"{file} can't be read into the table {table}: {error}") from error

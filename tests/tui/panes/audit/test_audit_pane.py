@@ -226,7 +226,7 @@ async def test_tab_walks_through_all_fields_and_sections_and_escape_comes_back(
                 await pilot.pause()
             row = somebody.pane.form.focused_row
             walked.append(row.field.key if row else "")
-            if row and row.field.key == "output.database":
+            if row and row.field.key == "output.layout":
                 break
             await pilot.press("tab")
         assert walked[:5] == [
@@ -237,7 +237,7 @@ async def test_tab_walks_through_all_fields_and_sections_and_escape_comes_back(
             "pools.candidates.source",
         ]
         assert walked[6:8] == ["pools.bank.limit", ""], "the reference begins with a box to tick"
-        assert walked[-4:] == ["run.engine", "run.address", "run.actors", "output.database"]
+        assert walked[-4:] == ["run.address", "run.actors", "output.database", "output.layout"]
         await pilot.press("escape")
         assert isinstance(app.focused, SectionList)
         assert app.focused.highlighted == 9
