@@ -10,10 +10,12 @@ directory, where anyone can judge it again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 
 from tui_mia.attacks import (
+    Attack,
     AttackError,
     AttackPools,
     Reference,
@@ -22,7 +24,17 @@ from tui_mia.attacks import (
     negative_control,
     run_attacks,
 )
-from tui_mia.checking import encoded_again, lighter, not_compared, other_seed, scored, with_looks
+from tui_mia.checking import (
+    OnProgress,
+    drawing,
+    encoded_again,
+    fitted_to_samples,
+    lighter,
+    not_compared,
+    other_seed,
+    unscored,
+    with_looks,
+)
 from tui_mia.crew import About, CrewError, open_encoders
 from tui_mia.encoder import (
     EncodedPool,
@@ -52,8 +64,10 @@ from tui_mia.tables import (
     write_scores,
 )
 
-# About how much of the checks is done after the negative control, and after the looks.
-CONTROL_SHARE, LOOKS_SHARE = 0.2, 0.8
+# About how much of the checks is done after the negative control, and after the looks; by whether there are
+# attacks that draw, which are fitted again for the one and once more after the other. Writing comes between.
+CHECK_PARTS = {True: (0.25, 0.65), False: (0.05, 0.97)}
+WRITING = 0.02
 
 
 class AuditError(Exception):
@@ -74,38 +88,72 @@ def run_audit(spec: AuditSpec, directory: RunDirectory, report: Reporter) -> Non
         attacks = make_attacks(spec.attacks)
         shards = _plan(spec)
     about, again = _encode(spec, directory, report, shards)
+    score_and_judge(spec, directory, report, attacks, about, again)
+
+
+def score_and_judge(
+    spec: AuditSpec,
+    directory: RunDirectory,
+    report: Reporter,
+    attacks: Sequence[Attack],
+    about: About,
+    again: Sequence[Check],
+) -> None:
+    """All that follows the encoding; `again` is what was found when some of it was done once more.
+
+    Raises:
+        AUDIT_ERRORS: as `run_audit`.
+    """
     logit_scale = about.target.logit_scale
     with report.phase("sort"):
         pools = _pools(spec, directory, report)
         write_samples(directory.tables, list(pools.values()))
         _require_samples(pools)
+    seen = _seen_by("target", pools)
+    beside = None
+    if about.reference is not None:
+        beside = Reference(_seen_by("reference", pools), about.reference.logit_scale)
     with report.phase("attack"):
-        seen = _seen_by("target", pools)
-        beside = None
-        if about.reference is not None:
-            beside = Reference(_seen_by("reference", pools), about.reference.logit_scale)
         outcome = run_attacks(attacks, seen, logit_scale, spec.run.seed, _on_progress(report), beside)
         write_scores(directory.tables, pools, outcome.scores)
+        facts = {attack.attack: attack.facts for attack in outcome.scores}
+        # The others are read back for the judgement, and nothing needs them until then.
+        outcome = replace(outcome, scores=drawing(spec, outcome.scores))
     with report.phase("check"):
-        light = lighter(spec, attacks)
+        end_of_control, end_of_looks = CHECK_PARTS[bool(outcome.scores)]
         control = negative_control(
-            light, seen, logit_scale, spec.run.seed, _on_progress(report, CONTROL_SHARE), beside
+            lighter(spec, attacks),
+            seen,
+            logit_scale,
+            spec.run.seed,
+            _on_progress(report, 0.0, end_of_control),
+            beside,
         )
-        audited = with_looks(scored(pools, outcome, control), pools, spec.run.seed)
-        report.progress(LOOKS_SHARE)
+        audited = with_looks(
+            unscored(pools, outcome, control),
+            pools,
+            spec.run.seed,
+            _on_progress(report, end_of_control, end_of_looks),
+        )
         halves = None if seen.nonmembers is None else control_rows(seen.nonmembers)
         write_baselines(directory.tables, pools, audited, halves)
         write_duplicates(directory.tables, pools, audited)
         checks = [
             *again,
-            *other_seed(spec, seen, logit_scale, outcome.scores),
-            *not_compared(outcome, control),
+            *other_seed(
+                spec, seen, logit_scale, outcome.scores, _on_progress(report, end_of_looks + WRITING, 1.0)
+            ),
+            *fitted_to_samples(audited, facts),
+            *not_compared(facts, outcome, control),
         ]
         report.progress(1.0)
+    del seen, beside, audited, control
     with report.phase("judge"):
-        fitted = [attack.attack for attack in outcome.scores if FITTED_TO_CANDIDATES in attack.facts]
-        judgement = judge(read_audited(directory.tables, fitted), spec.evidence.smallest_auc)
-        write_judgement(directory.tables, judgement, checks, outcome.scores)
+        fitted = [attack for attack, of_attack in facts.items() if FITTED_TO_CANDIDATES in of_attack]
+        stored = read_audited(directory.tables, fitted)
+        judgement = judge(stored, spec.evidence.smallest_auc, _on_progress(report))
+        write_judgement(directory.tables, judgement, checks, facts)
+        report.progress(1.0)
     for attack, reason in {**outcome.skipped, **outcome.failed}.items():
         report.tell(Skipped(attack, reason.removeprefix(f"{attack}: ")))
     if outcome.failed:
@@ -240,6 +288,6 @@ def _require_samples(pools: Mapping[str, AuditPool]) -> None:
             raise AuditError(f"pools.{pool.name}: nothing usable; {why}")
 
 
-def _on_progress(report: Reporter, share: float = 1.0) -> Callable[[int, int], None]:
-    """Tells how much is done of a phase, of which this is a `share`."""
-    return lambda done, total: report.progress(share * done / total)
+def _on_progress(report: Reporter, begin: float = 0.0, end: float = 1.0) -> OnProgress:
+    """Tells how much is done of a phase, of which this is the part from `begin` to `end`."""
+    return lambda done, total: report.progress(begin + (end - begin) * done / total)

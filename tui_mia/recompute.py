@@ -81,7 +81,7 @@ def _needs_the_model(table: str, key: tuple[str, ...]) -> bool:
     """Whether a row can't follow from what is stored: the facts of a fit, and what encodes or fits again."""
     if table == "metrics":
         return not FIGURE.match(key[1])
-    return table == "checks" and (key[1].startswith("stability_") or key[1].endswith("_failed"))
+    return table == "checks" and (key[1].startswith(("stability_", "sampled_")) or key[1].endswith("_failed"))
 
 
 def _fitted_to_candidates(folder: Path) -> list[str]:
@@ -92,10 +92,13 @@ def _fitted_to_candidates(folder: Path) -> list[str]:
 
 def _q_values(folder: Path) -> Iterable[dict[str, object]]:
     """The attacks whose q-values are not those of their p-values."""
-    scores = pq.read_table(folder / "scores.parquet", columns=["attack", "p_value", "q_value"])
-    scores = scores.filter(pc.is_valid(scores["p_value"]))
-    for attack in sorted(pc.unique(scores["attack"]).to_pylist()):
-        of_attack = scores.filter(pc.equal(scores["attack"], attack))
+    path = folder / "scores.parquet"
+    attacks = pq.read_table(path, columns=["attack"], read_dictionary=["attack"])["attack"]
+    for attack in sorted(pc.unique(attacks).to_pylist()):
+        of_attack = pq.read_table(path, columns=["p_value", "q_value"], filters=[("attack", "=", attack)])
+        of_attack = of_attack.filter(pc.is_valid(of_attack["p_value"]))
+        if not len(of_attack):
+            continue
         again = q_values(of_attack["p_value"].to_numpy())
         stored = pc.fill_null(of_attack["q_value"], math.nan).to_numpy()
         off = ~np.isclose(stored, again, rtol=TOLERANCE, atol=TOLERANCE)

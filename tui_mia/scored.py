@@ -17,6 +17,10 @@ CALIBRATED: Final = {"csa": "csa_calibrated", "loss": "loss_calibrated"}
 FIGURE: Final = re.compile("auc|balanced_accuracy|group_|member_share|survivors_|tpr_|fpr_")
 # A fact of attacks that, for want of a general pool, were fitted to halves of the candidates.
 FITTED_TO_CANDIDATES: Final = "fitted_to_candidates"
+# Facts of a fit to a drawn sample: how many of each side, and of how many they were drawn.
+DRAWN_OF_EACH: Final = "drawn_of_each"
+PSEUDO_MEMBERS: Final = "pseudo_members"
+KNOWN_NONMEMBERS: Final = "known_nonmembers"
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,38 +18,33 @@ from tui_mia.runs.tables import TABLES
 from tui_mia.scored import AttackScores
 
 ROWS_AT_ONCE = 100_000
+_Read = TypeVar("_Read")
 
 
 def read_audited(folder: Path, fitted_to_candidates: Collection[str] = ()) -> Audited:
     """What the tables `samples`, `scores`, `baselines` and `duplicates` say; one that is missing is empty.
 
+    The scores of an attack or baseline are read each time that they are asked for: those of all are too
+    much to hold, and they are looked at one after the other.
     `fitted_to_candidates` are the attacks with this fact, which is in `metrics` once they are judged.
     """
-    samples = _read(folder, "samples", ["number", "pool", "member"]).sort_by("number")
+    samples = _read(folder, "samples", ["number", "pool", "member"], ["pool"]).sort_by("number")
     pools = _Pools.of(samples)
     scores = _Named(folder, "scores", ["attack"])
     baselines = _Named(folder, "baselines", ["baseline", "name"])
     duplicates = _read(folder, "duplicates", ["number", "alike", "cluster"])
+
+    def control(name: str, candidates: pa.Table) -> AttackScores:
+        return _control(name, candidates, baselines.rows("control_nonmember", name))
+
     return Audited(
-        attacks=[pools.attack(name, scores.rows(name)) for (name,) in scores.names],
+        attacks=_ByName(scores, [], pools.attack).values(),
         member=pools.member,
         duplicates=_clusters(duplicates, "image", pools),
         same_captions=_clusters(duplicates, "caption", pools),
-        blind={
-            name: pools.sides(baselines.rows(kind, name), "score")
-            for kind, name in baselines.names
-            if kind == "blind"
-        },
-        reference={
-            name: pools.attack(name, baselines.rows(kind, name))
-            for kind, name in baselines.names
-            if kind == "reference"
-        },
-        control=[
-            _control(name, baselines.rows(kind, name), baselines.rows("control_nonmember", name))
-            for kind, name in baselines.names
-            if kind == "control_candidate"
-        ],
+        blind=_ByName(baselines, ["blind"], lambda name, rows: pools.sides(rows, "score")),
+        reference=_ByName(baselines, ["reference"], pools.attack),
+        control=_ByName(baselines, ["control_candidate"], control).values(),
         fitted_to_candidates=fitted_to_candidates,
     )
 
@@ -98,7 +94,9 @@ class _Named:
 
     def __init__(self, folder: Path, table: str, columns: Sequence[str]) -> None:
         self._path, self._columns = folder / f"{table}.parquet", columns
-        self._values = [name for name in TABLES[table].names if name not in ("sample_id", *columns)]
+        self._values = [
+            name for name in TABLES[table].names if name not in ("sample_id", "q_value", *columns)
+        ]
         # In an order that a database keeps.
         self.names = sorted(_combinations(self._path, columns))
 
@@ -106,6 +104,25 @@ class _Named:
         """Numbers of samples and their values; parts of the file with other names only are not read."""
         which = [(column, "=", name) for column, name in zip(self._columns, names, strict=True)]
         return pq.read_table(self._path, columns=self._values, filters=which)
+
+
+class _ByName(Mapping[str, _Read]):
+    """What the rows of each name say that come after these `first` names, read when it is asked for."""
+
+    def __init__(self, named: _Named, first: Sequence[str], read: Callable[[str, pa.Table], _Read]) -> None:
+        self._named, self._first, self._as = named, tuple(first), read
+        self._names = [names[-1] for names in named.names if names[:-1] == self._first]
+
+    def __getitem__(self, name: str) -> _Read:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._as(name, self._named.rows(*self._first, name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _combinations(path: Path, columns: Sequence[str]) -> set[tuple[str, ...]]:
@@ -156,9 +173,9 @@ def _by_number(rows: pa.Table, column: str, numbers: NDArray[np.int64]) -> NDArr
     return values
 
 
-def _read(folder: Path, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+def _read(folder: Path, table: str, columns: Sequence[str], few_values: Sequence[str] = ()) -> pa.Table:
+    """Columns of a table; those of `few_values` take no more memory than numbers would."""
     path = folder / f"{table}.parquet"
-    schema = TABLES[table]
     if not path.exists():
-        return schema.empty_table()
-    return pq.read_table(path, columns=columns)
+        return TABLES[table].empty_table().select(columns)
+    return pq.read_table(path, columns=columns, read_dictionary=few_values)

@@ -27,6 +27,8 @@ ControlRows: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 _Numbered: TypeAlias = tuple[pa.ChunkedArray, NDArray[np.int64]]
 _Columns: TypeAlias = Sequence[NDArray[np.float64] | NDArray[np.int64] | None]
 
+# As many as a row group of Parquet has by default.
+ROWS_AT_ONCE = 2**20
 _SAMPLE_COLUMNS = [column.name for column in ENCODED_SAMPLE]
 
 
@@ -53,6 +55,8 @@ class AuditPool:
     @property
     def sample_ids(self) -> pa.ChunkedArray:
         """The ids of the samples that stay: [n] strings."""
+        if self.overlap.keep.all():
+            return self.encoded.sample_ids
         return self.encoded.sample_ids.filter(pa.array(self.overlap.keep))
 
 
@@ -97,10 +101,10 @@ def write_scores(folder: Path, pools: Mapping[str, AuditPool], scores: Iterable[
             p_values = attack.p_values
             q = None if p_values is None else q_values(p_values)
             columns = [attack.candidates, p_values, q, attack.placements]
-            writer.write_table(_rows("scores", numbered["candidates"], None, [attack.attack], columns))
+            _write_rows(writer, "scores", numbered["candidates"], [attack.attack], columns)
             if attack.nonmembers is not None:
                 columns = [attack.nonmembers, None, None, attack.nonmember_placements]
-                writer.write_table(_rows("scores", numbered["nonmembers"], None, [attack.attack], columns))
+                _write_rows(writer, "scores", numbered["nonmembers"], [attack.attack], columns)
 
 
 def write_baselines(
@@ -115,7 +119,9 @@ def write_baselines(
     with _writer(folder, "baselines") as writer:
 
         def write(pool: str, rows: NDArray[np.int64] | None, names: Sequence[str], columns: _Columns) -> None:
-            writer.write_table(_rows("baselines", numbered[pool], rows, names, columns))
+            ids, numbers = numbered[pool]
+            of_rows = (ids, numbers) if rows is None else (ids.take(rows), numbers[rows])
+            _write_rows(writer, "baselines", of_rows, names, columns)
 
         for name, blind in audited.blind.items():
             for pool, scores in (("candidates", blind.candidates), ("nonmembers", blind.nonmembers)):
@@ -145,24 +151,26 @@ def write_duplicates(folder: Path, pools: Mapping[str, AuditPool], audited: Audi
             shared = names[counts > 1]
             for pool, of_pool in clusters.items():
                 rows = np.flatnonzero(np.isin(of_pool, shared))
-                writer.write_table(_rows("duplicates", numbered[pool], rows, [alike], [of_pool[rows]]))
+                ids, all_numbers = numbered[pool]
+                of_rows = ids.take(rows), all_numbers[rows]
+                _write_rows(writer, "duplicates", of_rows, [alike], [of_pool[rows]])
 
 
 def write_judgement(
-    folder: Path, judgement: Judgement, checks: Sequence[Check], scores: Iterable[AttackScores]
+    folder: Path, judgement: Judgement, checks: Sequence[Check], facts: Mapping[str, Mapping[str, float]]
 ) -> None:
     """Write `metrics`, `checks` and `verdicts`: what the evidence says, and the facts of each fit.
 
-    `checks` are those that don't follow from what is stored. A fact that is named
+    `checks` are those that don't follow from what is stored; `facts` are by attack. One that is named
     like a figure, which an attack of another package may have, is `fact_...`.
     """
-    facts = [
-        Metric(attack.attack, f"fact_{fact}" if FIGURE.match(fact) else fact, value)
-        for attack in scores
-        for fact, value in attack.facts.items()
+    of_fits = [
+        Metric(attack, f"fact_{fact}" if FIGURE.match(fact) else fact, value)
+        for attack, of_attack in facts.items()
+        for fact, value in of_attack.items()
     ]
     for table, found in (
-        ("metrics", [*judgement.metrics, *facts]),
+        ("metrics", [*judgement.metrics, *of_fits]),
         ("checks", [*judgement.checks, *checks]),
         ("verdicts", judgement.verdicts),
     ):
@@ -170,15 +178,26 @@ def write_judgement(
 
 
 def _pool_row(pool: AuditPool) -> dict[str, object]:
-    ids = pool.sample_ids.to_pylist()
     return {
         "pool": pool.name,
         "source": pool.source,
-        # Of the pool's content, in whatever order it came.
-        "fingerprint": hashlib.sha256("".join(sorted(ids)).encode()).hexdigest(),
-        "samples": len(ids),
+        "fingerprint": _fingerprint(pool.kept),
+        "samples": len(pool.kept),
         "rejects": pool.rejects.num_rows + len(pool.overlap.reasons),
     }
+
+
+def _fingerprint(samples: Subset) -> str:
+    """SHA-256 of the sorted ids: of the pool's content, in whatever order it came."""
+    # The two halves of an id are its keys.
+    halves = samples.image_keys, samples.keys
+    order = np.lexsort(halves[::-1])
+    digest = hashlib.sha256()
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        rows = order[start : start + ROWS_AT_ONCE]
+        ids = np.stack([half[rows] for half in halves], axis=1).astype(">u8")
+        digest.update(ids.tobytes().hex().encode())
+    return digest.hexdigest()
 
 
 def _one_row_a_view(part: pa.Table) -> pa.Table:
@@ -199,15 +218,19 @@ def _numbered_pools(pools: Mapping[str, AuditPool]) -> dict[str, _Numbered]:
     return numbered
 
 
-def _rows(
-    table: str, pool: _Numbered, rows: NDArray[np.int64] | None, names: Sequence[str], columns: _Columns
-) -> pa.Table:
-    """Rows about some samples of a pool, or all: id and number, names that all of them share, and values."""
-    ids, numbers = pool if rows is None else (pool[0].take(rows), pool[1][rows])
-    shared = [pa.repeat(name, len(ids)) for name in names]
-    nothing = pa.nulls(len(ids), pa.float64())
-    values = [nothing if column is None else column for column in columns]
-    return pa.table([ids, numbers, *shared, *values], schema=TABLES[table])
+def _write_rows(
+    writer: pq.ParquetWriter, table: str, samples: _Numbered, names: Sequence[str], columns: _Columns
+) -> None:
+    """Write rows about samples: id and number, names that all of them share, and values; some at a time."""
+    ids, numbers = samples
+    for start in range(0, max(len(numbers), 1), ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, len(numbers)))
+        count = rows.stop - rows.start
+        shared = [pa.repeat(name, count) for name in names]
+        nothing = pa.nulls(count, pa.float64())
+        values = [nothing if column is None else column[rows] for column in columns]
+        written = [ids.slice(start, count), numbers[rows], *shared, *values]
+        writer.write_table(pa.table(written, schema=TABLES[table]))
 
 
 def _numbered(samples: pa.Table, first: int) -> pa.Table:

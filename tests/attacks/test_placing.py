@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tui_mia.attacks import AttackPools, make_attacks, run_attacks
 from tui_mia.attacks.csa import csa
-from tui_mia.attacks.placing import RawScores, finish
+from tui_mia.attacks.placing import Placing, RawScores, finish
 from tui_mia.embedded import Pool
 from tui_mia.scored import AttackScores
 from tui_mia.spec import AttacksSpec, CsaSpec, LossSpec, WsaSpec
@@ -103,3 +103,16 @@ def test_without_known_nonmembers_there_is_nothing_to_be_placed_among(
     assert scores.placements is None
     assert scores.nonmember_placements is None
     assert scores.p_values is None
+
+
+@given(drawn=raw_scores(), size=st.integers(1, 4))
+def test_in_blocks_it_comes_to_the_same_bits(drawn: tuple[RawScores, NDArray[np.int64]], size: int) -> None:
+    raw, folds = drawn
+    fits, candidates = raw.candidates.shape
+    placing = Placing(raw.attack, fits, candidates, raw.nonmembers, folds)
+    for start in range(0, candidates, size):
+        rows = slice(start, start + size)
+        placing.add(rows, raw.group_of[rows], raw.candidates[:, rows])
+    found, whole = placing.finish({}), finish(raw, folds)
+    for name in ("candidates", "p_values", "nonmembers", "placements", "nonmember_placements"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))

@@ -286,7 +286,7 @@ def test_progress_with_a_reference_never_goes_back_and_ends_at_the_whole(
     seen: list[tuple[int, int]] = []
     run_attacks(csa(), pools, 50.0, 0, lambda done, total: seen.append((done, total)), reference)
     assert seen == sorted(seen)
-    assert seen[-1] == (800, 800)
+    assert {total for _, total in seen} == {seen[-1][0]}
 
 
 def test_blocks_of_both_models_have_their_own_dimension(pools: AttackPools, reference: Reference) -> None:

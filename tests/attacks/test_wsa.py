@@ -184,3 +184,29 @@ def test_members_that_the_embeddings_give_away_score_higher(
     for fitted in fit(known(make_pool(1, 150), general), 1.0):
         scores = fitted.score(candidates)
         assert np.mean(scores[:100, None] > scores[None, 100:]) > 0.8
+
+
+def test_what_is_drawn_of_too_many_depends_on_content_and_seed_alone_and_is_told(
+    make_pool: MakePool,
+    shuffled: Callable[..., Pool],
+    trainings: list[Training],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wsa_module, "LARGEST_CLASS", 40)
+    nonmembers, general = make_pool(1, 90), make_pool(2, 300)
+    order = np.random.default_rng(0).permutation(300)
+    published = next(fit(known(nonmembers, general), -1.0))
+    assert published.facts["drawn_of_each"] == 40
+    assert published.facts["known_nonmembers"] == 90
+    assert published.facts["pseudo_members"] == pseudo_members_at(-1.0, nonmembers, general)
+    next(fit(known(nonmembers, shuffled(general, order)), -1.0))
+    np.testing.assert_array_equal(trainings[0].features, trainings[1].features)
+    next(fit(known(nonmembers, general, seed=1), -1.0))
+    assert (trainings[0].features != trainings[2].features).any()
+
+
+def test_known_nonmembers_that_are_all_used_are_no_sample(
+    make_pool: MakePool, trainings: list[Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wsa_module, "LARGEST_CLASS", 90)
+    assert "drawn_of_each" not in next(fit(known(make_pool(1, 90), make_pool(2, 300)), -1.0)).facts

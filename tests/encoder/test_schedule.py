@@ -269,8 +269,12 @@ def test_appearances_are_read_back_by_row_over_all_parts(
     assert seen.captions == columns["caption"].take(rows).to_pylist()
     assert np.array_equal(seen.form, np.float32(columns["image_form"].take(rows).to_pylist()))
     assert np.array_equal(seen.statistics, np.float32(columns["image_statistics"].take(rows).to_pylist()))
-    assert seen.perceptual_hashes.dtype == np.uint64
-    assert seen.perceptual_hashes.tolist() == columns["perceptual_hash"].take(rows).to_pylist()
+    hashes = pool.perceptual_hashes(rows)
+    assert hashes.dtype == np.uint64
+    assert hashes.tolist() == columns["perceptual_hash"].take(rows).to_pylist()
+    some = np.array([0, 5, 6, 23])
+    read = [caption for of_part in pool.captions(some) for caption in of_part]
+    assert read == columns["caption"].take(some).to_pylist()
     nothing = pool.appearances(np.array([], dtype=np.int64))
     assert nothing.captions == []
     assert len(nothing.form) == 0

@@ -13,13 +13,13 @@ from tui_mia.evidence import blind
 from tui_mia.evidence.blind import (
     BLIND,
     FOLDS,
-    Appearances,
     _deal,
     _mixture,
     _some_of_each,
     blind_scores,
 )
 from tui_mia.evidence.blind_features import caption_form, caption_ngrams, scale_and_bin, weigh_ngrams
+from tui_mia.evidence.looks import Appearances
 
 WORDS = ["red", "blue", "dog", "cat", "house", "tree", "river", "mountain", "old", "small", "car", "boat"]
 
@@ -226,3 +226,33 @@ def test_what_is_learnt_of_n_grams_and_bins_is_learnt_of_the_given_samples_only(
 @given(st.text())
 def test_the_form_of_any_caption_is_finite(caption: str) -> None:
     assert np.isfinite(caption_form([caption])).all()
+
+
+def test_more_than_a_block_come_to_the_same_scores_and_progress_ends_at_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    positive, seen, told = halves(80), plain(80), list[tuple[int, int]]()
+    whole = blind_scores(positive, seen, np.arange(80), 0)
+    monkeypatch.setattr(blind, "SCORED_AT_ONCE", 7)
+    found = blind_scores(positive, seen, np.arange(80), 0, lambda done, total: told.append((done, total)))
+    for name in BLIND:
+        np.testing.assert_array_equal(found[name], whole[name])
+    assert told == sorted(told)
+    assert {total for _, total in told} == {told[-1][0]}
+    assert len(told) > 4 * FOLDS
+
+
+def test_of_too_many_some_are_fitted_to_and_all_are_scored_whatever_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blind, "DRAWN_AT_MOST", 60)
+    samples = 150
+    positive, seen = np.arange(samples) % 5 == 0, plain(samples)
+    order = np.random.default_rng(0).permutation(samples)
+    found = blind_scores(positive, seen, np.arange(samples), 0)
+    again = blind_scores(positive[order], seen.take(order), np.arange(samples)[order], 0)
+    for name in BLIND:
+        assert ((found[name] > 0) & (found[name] < 1)).all()
+        assert (again[name] == found[name][order]).all()
+    assert blind.drawn(30, 120) == 60
+    assert blind.drawn(30, 20) == 50

@@ -104,3 +104,17 @@ def test_captions_that_say_the_same_are_one_cluster(one: str, other: str) -> Non
 )
 def test_captions_that_differ_or_say_nothing_stay_apart(one: str, other: str) -> None:
     assert caption_clusters(one, other) == [0, 1]
+
+
+def test_captions_are_read_once_in_order_and_progress_ends_at_the_whole() -> None:
+    told: list[tuple[int, int]] = []
+    captions = (caption for caption in ["a", "b \ud800", "", "A!", "b"])
+    found = near_duplicates(HASHES[:5], captions, on_progress=lambda done, total: told.append((done, total)))
+    assert found.captions.tolist() == [0, 1, 2, 0, 1]
+    assert told == sorted(told)
+    assert {total for _, total in told} == {told[-1][0]}
+
+
+def test_fewer_captions_than_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match="iterator"):
+        near_duplicates(HASHES[:3], iter(["a"]))

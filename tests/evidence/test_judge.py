@@ -134,7 +134,7 @@ def test_an_attack_fitted_to_the_candidates_has_a_wider_interval_in_a_group_only
 def test_with_nothing_to_compare_there_is_no_comparison_set() -> None:
     alone = audited(labelled=False)
     attack = replace(
-        alone.attacks[0], p_values=None, nonmembers=None, placements=None, nonmember_placements=None
+        next(iter(alone.attacks)), p_values=None, nonmembers=None, placements=None, nonmember_placements=None
     )
     only_candidates = {"candidates": alone.duplicates["candidates"]}
     found = judge(
@@ -174,9 +174,11 @@ def test_known_nonmembers_that_differ_among_themselves_are_a_defect() -> None:
 
 def test_near_duplicates_widen_the_interval_and_are_counted() -> None:
     base = audited()
+    (attack,) = base.attacks
+    assert attack.nonmembers is not None
     thrice = replace(
         base,
-        attacks=[compared("csa", np.repeat(base.attacks[0].candidates, 3), base.attacks[0].nonmembers)],  # type: ignore[arg-type]
+        attacks=[compared("csa", np.repeat(attack.candidates, 3), attack.nonmembers)],
         member=np.repeat(base.member, 3),
         blind={},
         duplicates={

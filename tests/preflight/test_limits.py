@@ -11,7 +11,7 @@ import pytest
 from tui_mia.attacks import classifier, loss, make_attacks, scoring, wsa
 from tui_mia.encoder import batch_size, images, parts, stability
 from tui_mia.encoder.reuse import Reuse
-from tui_mia.evidence import roc
+from tui_mia.evidence import blind, blind_features, roc
 from tui_mia.preflight import earlier, limits
 from tui_mia.preflight.headers import image_problem
 from tui_mia.spec import AttacksSpec
@@ -36,6 +36,8 @@ def test_the_limits_are_those_of_the_engine() -> None:
     assert classifier.BATCH == limits.WSA_BATCH
     assert classifier.STEPS_AN_EPOCH == limits.WSA_STEPS_AN_EPOCH
     assert classifier.HELD_OUT == limits.WSA_HELD_OUT
+    assert blind.DRAWN_AT_MOST == limits.BLIND_DRAWN
+    assert blind_features.LONGEST_CAPTION == limits.LONGEST_CAPTION
     assert roc.FPR_POINTS == limits.FPR_POINTS
     assert roc.FEWEST_FALSE_POSITIVES == limits.FEWEST_FALSE_POSITIVES
 

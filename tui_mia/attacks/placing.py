@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tui_mia.attacks.attack import Floats
 from tui_mia.scored import FITTED_TO_CANDIDATES, AttackScores
+
+# Of folds or of groups, which are few.
+Numbers: TypeAlias = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,13 @@ class RawScores:
     """
 
     attack: str
-    group_of: NDArray[np.int64]
+    group_of: Numbers
     candidates: Floats
     nonmembers: Floats
     facts: Mapping[str, float]
 
 
-def calibrated(
-    target: RawScores, reference: RawScores, attack: str, folds: NDArray[np.int64] | None
-) -> RawScores:
+def calibrated(target: RawScores, reference: RawScores, attack: str, folds: Numbers | None) -> RawScores:
     """The target's scores minus the reference's on the same samples, as an attack of its own.
 
     Both in deviations of known non-members: one model spreads its scores wider
@@ -49,7 +52,7 @@ def calibrated(
     return RawScores(attack, target.group_of, candidates, nonmembers, {})
 
 
-def _standardised(raw: RawScores, folds: NDArray[np.int64] | None) -> tuple[Floats, Floats]:
+def _standardised(raw: RawScores, folds: Numbers | None) -> tuple[Floats, Floats]:
     """Candidates [F, n] and known non-members [G, m] in deviations."""
     candidates, nonmembers = raw.candidates.copy(), raw.nonmembers.copy()
     for group in range(len(nonmembers)):
@@ -70,79 +73,125 @@ def _location(scores: Floats) -> tuple[float, float]:
     return float(scores.mean()) if len(scores) else 0.0, deviation or 1.0
 
 
-def finish(raw: RawScores, folds: NDArray[np.int64] | None) -> AttackScores:
+def finish(raw: RawScores, folds: Numbers | None) -> AttackScores:
     """Average over folds, compare with the known non-members, and join groups where there are two.
 
     `folds` are those of the known non-members, [m], or None where there are none.
     """
-    if folds is None:
-        return AttackScores(raw.attack, raw.candidates.mean(axis=0), None, None, None, None, raw.facts)
-    size = raw.candidates.shape[1]
-    scores, at_least, below = np.empty(size), np.empty(size), np.empty(size)
-    known_scores, known_below = np.zeros(len(folds)), np.zeros(len(folds))
-    for group, known in enumerate(raw.nonmembers):
-        inside = raw.group_of == group
-        candidates = raw.candidates[:, inside]
-        if len(raw.nonmembers) == 1:
-            ranks, own = candidates, known
-        else:
-            ranks, own = _ranks(candidates, known, folds)
-        scores[inside] = ranks.mean(axis=0)
-        known_scores += own / len(raw.nonmembers)
-        at_least[inside], below[inside] = _compare(candidates, known, folds)
-        known_below += _candidates_below(candidates, known, folds)
-    return AttackScores(
-        attack=raw.attack,
-        candidates=scores,
-        p_values=(1 + at_least) / (1 + len(folds)),
-        nonmembers=known_scores,
-        placements=below / max(1, len(folds)),
-        nonmember_placements=known_below / max(1, size),
-        facts=raw.facts if len(raw.nonmembers) == 1 else {**raw.facts, FITTED_TO_CANDIDATES: 1.0},
-    )
+    fits, candidates = raw.candidates.shape
+    placing = Placing(raw.attack, fits, candidates, raw.nonmembers, folds)
+    placing.add(slice(None), raw.group_of, raw.candidates)
+    return placing.finish(raw.facts)
 
 
-def _compare(candidates: Floats, nonmembers: Floats, folds: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """How many known non-members score at least as high, and how many lower with ties at half.
+class Placing:
+    """Takes the candidates of an attack block by block: of the scores of F fits their mean alone is kept.
 
-    [F, n] candidate scores and [m] known non-members' to two times [n].
+    `candidates` is how many there will be; `nonmembers` [G, m] and `folds` [m] are as in
+    `RawScores` and `finish`.
     """
-    at_least, below = np.zeros(candidates.shape[1]), np.zeros(candidates.shape[1])
-    for fold, scores in enumerate(candidates):
-        known = np.sort(nonmembers[folds == fold])
-        lower = np.searchsorted(known, scores, side="left")
-        at_least += len(known) - lower
-        below += (lower + np.searchsorted(known, scores, side="right")) / 2
-    return at_least, below
+
+    def __init__(
+        self,
+        attack: str,
+        fits: int,
+        candidates: int,
+        nonmembers: Floats,
+        folds: Numbers | None,
+    ) -> None:
+        self._attack = attack
+        self._nonmembers, self._folds = nonmembers, folds
+        self._scores = np.empty(candidates)
+        self._at_least, self._below = (np.zeros(0 if folds is None else candidates) for _ in range(2))
+        self._known: list[list[_Known]] = []
+        if folds is not None:
+            self._known = [[_Known.of(known[folds == fold]) for fold in range(fits)] for known in nonmembers]
+
+    def add(self, rows: slice, group_of: Numbers, scores: Floats) -> None:
+        """Some candidates [b], the group of each [b] and their scores [F, b]."""
+        if self._folds is None:
+            self._scores[rows] = scores.mean(axis=0)
+            return
+        of_rows, at_least, below = self._scores[rows], self._at_least[rows], self._below[rows]
+        for group, known in enumerate(self._known):
+            inside = group_of == group
+            of_group = scores[:, inside]
+            ranks = np.empty_like(of_group)
+            for fold, (among, of_fold) in enumerate(zip(known, of_group, strict=True)):
+                lower, not_higher = among.meet(of_fold)
+                at_least[inside] += len(among.steps) - lower
+                below[inside] += (lower + not_higher) / 2
+                ranks[fold] = among.rank(of_fold) if len(self._known) > 1 else of_fold
+            of_rows[inside] = ranks.mean(axis=0)
+
+    def finish(self, facts: Mapping[str, float]) -> AttackScores:
+        """All that the attack says, once every candidate was added."""
+        if self._folds is None:
+            return AttackScores(self._attack, self._scores, None, None, None, None, facts)
+        size, groups = len(self._folds), len(self._known)
+        scores, below = np.zeros(size), np.zeros(size)
+        for own, known in zip(self._nonmembers, self._known, strict=True):
+            for fold, among in enumerate(known):
+                inside = self._folds == fold
+                scores[inside] += (among.rank(own[inside]) if groups > 1 else own[inside]) / groups
+                below[inside] += among.candidates_below()
+        self._at_least += 1
+        self._at_least /= 1 + size
+        self._below /= max(1, size)
+        return AttackScores(
+            attack=self._attack,
+            candidates=self._scores,
+            p_values=self._at_least,
+            nonmembers=scores,
+            placements=self._below,
+            nonmember_placements=below / max(1, len(self._scores)),
+            facts=facts if groups == 1 else {**facts, FITTED_TO_CANDIDATES: 1.0},
+        )
 
 
-def _candidates_below(candidates: Floats, nonmembers: Floats, folds: NDArray[np.int64]) -> Floats:
-    """How many candidates score lower than each known non-member by its fold's fit, ties half: [m]."""
-    below = np.zeros(len(nonmembers))
-    for fold, scores in enumerate(candidates):
-        inside = folds == fold
-        steps = np.sort(scores)
-        lower, not_higher = (np.searchsorted(steps, nonmembers[inside], side) for side in ("left", "right"))
-        below[inside] = (lower + not_higher) / 2
-    return below
+@dataclass(frozen=True)
+class _Known:
+    """The k known non-members of a fold: `steps` [k] are their scores as they rise, of `order` [k].
 
+    `met` [k + 1] counts, by how many of them are lower, the candidates that were met, and by how
+    many are not higher: twice as many in all.
+    """
 
-def _ranks(candidates: Floats, nonmembers: Floats, folds: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """[F, n] candidates and [m] known non-members as ranks among the known non-members of each fold."""
-    ranks, own = np.empty_like(candidates), np.empty_like(nonmembers)
-    for fold, scores in enumerate(candidates):
-        inside = folds == fold
-        ranks[fold] = _rank_among(nonmembers[inside], scores)
-        own[inside] = _rank_among(nonmembers[inside], nonmembers[inside])
-    return ranks, own
+    steps: Floats
+    order: NDArray[np.int64]
+    deviation: float
+    met: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, scores: Floats) -> _Known:
+        order = np.argsort(scores, kind="stable")
+        deviation = float(scores.std()) if len(scores) else 0.0
+        return cls(scores[order], order, deviation, np.zeros(len(scores) + 1, dtype=np.int64))
 
-def _rank_among(known: Floats, scores: Floats) -> Floats:
-    """The share of `known` below each score, linear in between; beyond its ends in deviations of `known`."""
-    steps = np.sort(known)
-    if len(steps) < 2 or steps[0] == steps[-1]:
-        return np.zeros_like(scores)
-    rank = np.interp(scores, steps, np.linspace(0, 1, len(steps)))
-    beyond = np.maximum(scores - steps[-1], 0) + np.minimum(scores - steps[0], 0)
-    result: Floats = rank + beyond / known.std()
-    return result
+    @cached_property
+    def _shares(self) -> Floats:
+        return np.linspace(0, 1, len(self.steps))
+
+    def meet(self, scores: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many of the known are lower than each of [b] candidates, and how many not higher."""
+        lower, not_higher = (np.searchsorted(self.steps, scores, side) for side in ("left", "right"))
+        np.add.at(self.met, lower, 1)
+        np.add.at(self.met, not_higher, 1)
+        return lower, not_higher
+
+    def candidates_below(self) -> Floats:
+        """How many of the candidates that were met are below each of the known, ties half: [k]."""
+        below = np.empty(len(self.steps))
+        # A candidate is lower than the i-th as it has at most i that are not higher, and so on.
+        below[self.order] = np.cumsum(self.met[:-1]) / 2
+        return below
+
+    def rank(self, scores: Floats) -> Floats:
+        """The share of the known below each score, linear in between; beyond the ends in their deviations."""
+        steps = self.steps
+        if len(steps) < 2 or steps[0] == steps[-1]:
+            return np.zeros_like(scores)
+        rank = np.interp(scores, steps, self._shares)
+        beyond = np.maximum(scores - steps[-1], 0) + np.minimum(scores - steps[0], 0)
+        result: Floats = rank + beyond / self.deviation
+        return result

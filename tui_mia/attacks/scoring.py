@@ -8,14 +8,14 @@ candidate by the mean over all fits; `placing` compares the two within each fold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tui_mia.attacks.attack import Attack, AttackError, Fitted, FittedTogether, Floats, Known
-from tui_mia.attacks.placing import RawScores, calibrated, finish
+from tui_mia.attacks.placing import Numbers, Placing, RawScores, calibrated, finish
 from tui_mia.embedded import Block, Pool, Subset
 from tui_mia.scored import CALIBRATED, AttackScores
 
@@ -92,9 +92,11 @@ def run_attacks(
     named in `Outcome.failed` with what to change.
     """
     if reference is None:
-        target = _run(attacks, pools, logit_scale, seed, on_progress)
+        target = _run(attacks, pools, logit_scale, seed, on_progress, ())
         return Outcome(target.scores, target.skipped, target.failed)
-    target = _run(attacks, pools, logit_scale, seed, lambda done, total: on_progress(done, 2 * total))
+    target = _run(
+        attacks, pools, logit_scale, seed, lambda done, total: on_progress(done, 2 * total), CALIBRATED
+    )
     ran = {scores.attack for scores in target.scores}
     beside = _run(
         [attack for attack in attacks if attack.name in ran],
@@ -102,6 +104,7 @@ def run_attacks(
         reference.logit_scale,
         seed,
         lambda done, total: on_progress(total + done, 2 * total),
+        target.calibratable,
     )
     folds = None if pools.nonmembers is None else folds_of(pools.nonmembers)
     both = [
@@ -119,13 +122,15 @@ def _run(
     logit_scale: float,
     seed: int,
     on_progress: Callable[[int, int], None],
+    calibratable: Collection[str],
 ) -> _Model:
-    """Carry out the attacks on one model."""
+    """Carry out the attacks on one model; the raw scores of those that are `calibratable` are kept too."""
     known = Known(pools.nonmembers, pools.general, pools.bank, logit_scale, seed)
     outcome = _Model([], {}, {}, {})
     fitted: list[_Fits] = []
-    # Half of the progress is fitting, half is the pass over the candidates.
-    half = max(1, len(pools.candidates))
+    # Half of the progress is fitting, half is the pass over the samples.
+    known_count = 0 if pools.nonmembers is None else len(pools.nonmembers)
+    half = max(1, known_count + len(pools.candidates))
     for number, attack in enumerate(attacks):
         lacking = _lacking(attack, pools)
         if lacking is not None:
@@ -140,27 +145,66 @@ def _run(
         except AttackError as error:
             outcome.failed[attack.name] = str(error)
 
-    nonmembers = _score_nonmembers(fitted, pools.nonmembers)
-    candidates = _score_candidates(fitted, pools.candidates, lambda rows: on_progress(half + rows, 2 * half))
+    nonmembers = _score_nonmembers(fitted, pools.nonmembers, lambda rows: on_progress(half + rows, 2 * half))
     folds = None if pools.nonmembers is None else folds_of(pools.nonmembers)
-    for fits, known_scores, scores in zip(fitted, nonmembers, candidates, strict=True):
-        broken = sum(np.count_nonzero(~np.isfinite(each).all(axis=0)) for each in (known_scores, scores))
+    places = [
+        _Place.of(fits, len(pools.candidates), of_attack, folds, fits.attack in calibratable)
+        for fits, of_attack in zip(fitted, nonmembers, strict=True)
+    ]
+    _score_candidates(places, pools.candidates, lambda rows: on_progress(half + known_count + rows, 2 * half))
+    for place in places:
+        fits = place.fits
+        broken = place.broken + np.count_nonzero(~np.isfinite(place.nonmembers).all(axis=0))
         if broken:
             outcome.failed[fits.attack] = (
                 f"{fits.attack}: the scores of {broken} samples are not finite numbers"
             )
             continue
         facts = _mean_facts([fit for group in fits.groups for fit in group])
-        raw = RawScores(fits.attack, _groups_of(pools.candidates, fits), scores, known_scores, facts)
-        outcome.scores.append(finish(raw, folds))
-        if fits.attack in CALIBRATED:
-            outcome.calibratable[fits.attack] = raw
+        outcome.scores.append(place.placing.finish(facts))
+        if place.raw is not None:
+            group_of = _groups_of(pools.candidates, fits)
+            outcome.calibratable[fits.attack] = RawScores(
+                fits.attack, group_of, place.raw, place.nonmembers, facts
+            )
     return outcome
 
 
-def folds_of(pool: Pool) -> NDArray[np.int64]:
+@dataclass
+class _Place:
+    """An attack at work on the candidates: where each comes to stand, and its raw scores [F, n] if wanted.
+
+    `nonmembers` [G, m] are scored before; `broken` is how many candidates had a score that is no number.
+    """
+
+    fits: _Fits
+    nonmembers: Floats
+    placing: Placing
+    raw: Floats | None
+    broken: int = 0
+
+    @classmethod
+    def of(cls, fits: _Fits, candidates: int, nonmembers: Floats, folds: Numbers | None, raw: bool) -> _Place:
+        count = len(fits.groups[0])
+        placing = Placing(fits.attack, count, candidates, nonmembers, folds)
+        return cls(fits, nonmembers, placing, np.empty((count, candidates)) if raw else None)
+
+    def add(self, rows: slice, group_of: Numbers, block: Block) -> None:
+        scores = np.empty((len(self.fits.groups[0]), len(block)))
+        for group, fits_of_group in enumerate(self.fits.groups):
+            inside = group_of == group
+            of_group = block if inside.all() else block[inside]
+            for fold, fit in enumerate(fits_of_group):
+                scores[fold, inside] = fit.score(of_group)
+        self.broken += int(np.count_nonzero(~np.isfinite(scores).all(axis=0)))
+        self.placing.add(rows, group_of, scores)
+        if self.raw is not None:
+            self.raw[:, rows] = scores
+
+
+def folds_of(pool: Pool) -> Numbers:
     """The fold of each sample, 0 to 4: [n], by its image alone."""
-    return (pool.image_keys % np.uint64(FOLDS)).astype(np.int64)
+    return (pool.image_keys % np.uint64(FOLDS)).astype(np.int8)
 
 
 def _lacking(attack: Attack, pools: AttackPools) -> str | None:
@@ -210,7 +254,9 @@ def _complements(nonmembers: Pool | None) -> Sequence[Pool | None]:
     return [_where(nonmembers, folds != fold) for fold in range(FOLDS)]
 
 
-def _score_nonmembers(fitted: Sequence[_Fits], pool: Pool | None) -> list[Floats]:
+def _score_nonmembers(
+    fitted: Sequence[_Fits], pool: Pool | None, on_rows: Callable[[int], None]
+) -> list[Floats]:
     """For each attack [groups, m]: every known non-member by the fits that left its fold out."""
     if pool is None:
         return [np.empty((len(fits.groups), 0)) for fits in fitted]
@@ -222,23 +268,18 @@ def _score_nonmembers(fitted: Sequence[_Fits], pool: Pool | None) -> list[Floats
             of_fold = block[inside]
             for fits, out in zip(fitted, scores, strict=True):
                 for group, fits_of_group in enumerate(fits.groups):
-                    out[group, rows[inside]] = fits_of_group[fold].score(of_fold)
+                    out[group, rows][inside] = fits_of_group[fold].score(of_fold)
+        on_rows(rows.stop)
     return scores
 
 
-def _score_candidates(fitted: Sequence[_Fits], pool: Pool, on_rows: Callable[[int], None]) -> list[Floats]:
-    """For each attack [folds, n]: every candidate by every fit of its group."""
-    scores = [np.empty((len(fits.groups[0]), len(pool))) for fits in fitted]
-    groups = [_groups_of(pool, fits) for fits in fitted]
-    for rows, block in _blocks(pool, fitted):
-        for fits, group_of, out in zip(fitted, groups, scores, strict=True):
-            for group, fits_of_group in enumerate(fits.groups):
-                inside = group_of[rows] == group
-                of_group = block if inside.all() else block[inside]
-                for fold, fit in enumerate(fits_of_group):
-                    out[fold, rows[inside]] = fit.score(of_group)
-        on_rows(int(rows[-1]) + 1)
-    return scores
+def _score_candidates(places: Sequence[_Place], pool: Pool, on_rows: Callable[[int], None]) -> None:
+    """Every candidate by every fit of its group."""
+    groups = {len(place.fits.groups): _groups_of(pool, place.fits) for place in places}
+    for rows, block in _blocks(pool, [place.fits for place in places]):
+        for place in places:
+            place.add(rows, groups[len(place.fits.groups)][rows], block)
+        on_rows(rows.stop)
 
 
 def _mean_facts(fits: Sequence[Fitted]) -> dict[str, float]:
@@ -247,26 +288,26 @@ def _mean_facts(fits: Sequence[Fitted]) -> dict[str, float]:
     return {name: float(np.mean([fit.facts[name] for fit in fits if name in fit.facts])) for name in names}
 
 
-def _groups_of(pool: Pool, fits: _Fits) -> NDArray[np.int64]:
-    return _halves_of(pool) if len(fits.groups) == 2 else np.zeros(len(pool), dtype=np.int64)
+def _groups_of(pool: Pool, fits: _Fits) -> Numbers:
+    return _halves_of(pool) if len(fits.groups) == 2 else np.zeros(len(pool), dtype=np.int8)
 
 
-def _halves_of(pool: Pool) -> NDArray[np.int64]:
+def _halves_of(pool: Pool) -> Numbers:
     # Other bits than the folds', so that the two are independent.
-    return ((pool.image_keys >> np.uint64(32)) % np.uint64(2)).astype(np.int64)
+    return ((pool.image_keys >> np.uint64(32)) % np.uint64(2)).astype(np.int8)
 
 
-def _blocks(pool: Pool, fitted: Sequence[_Fits]) -> Iterator[tuple[NDArray[np.int64], Block]]:
+def _blocks(pool: Pool, fitted: Sequence[_Fits]) -> Iterator[tuple[slice, Block]]:
     """Rows of a pool and what they are, with embeddings if any of the attacks looks at them."""
     every = [fit for fits in fitted for group in fits.groups for fit in group]
     with_embeddings = not all(fit.similarities_only for fit in every)
-    similarities = pool.similarities
+    similarities = None if with_embeddings else pool.similarities
     for start in range(0, len(pool), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(pool)))
-        if with_embeddings:
-            yield rows, pool.take(rows)
+        rows = slice(start, min(start + BLOCK, len(pool)))
+        if similarities is None:
+            yield rows, pool.take(np.arange(rows.start, rows.stop))
         else:
-            none = np.empty((len(rows), 0), dtype=np.float32)
+            none = np.empty((rows.stop - rows.start, 0), dtype=np.float32)
             yield rows, Block(similarities[rows], none, none)
 
 

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from tui_mia.attacks.attack import Attack, AttackError, Fitted, Floats, Known, Need
 from tui_mia.attacks.classifier import train_classifiers
 from tui_mia.embedded import Block, Pool
+from tui_mia.scored import DRAWN_OF_EACH, KNOWN_NONMEMBERS, PSEUDO_MEMBERS
 
 LAMBDAS = tuple(float(step) for step in np.arange(-2.5, 2.75, 0.5))
 SMALLEST_CLASS = 20
+# Of more pseudo-members and known non-members so many of each are drawn, as their features must be at hand.
 LARGEST_CLASS = 100_000
 
 
@@ -51,23 +53,36 @@ class WeaklySupervised:
         lambda_, rows = _pseudo_members(self.name, self.lambda_, nonmembers, general)
         random = np.random.default_rng([known.seed, len(rows)])
         size = min(len(rows), len(nonmembers), LARGEST_CLASS)
-        negatives = self._features(_draw(random, nonmembers, np.arange(len(nonmembers)), size))
-        positives = self._features(_draw(random, general, rows, size))
-        standardise = _standardised_by(negatives)
+        negatives = _draw(random, nonmembers, np.arange(len(nonmembers)), size)
+        features = np.empty((2 * size, self._width(negatives)), dtype=np.float32)
+        self._write(negatives, features[:size])
+        del negatives
+        self._write(_draw(random, general, rows, size), features[size:])
+        standardise = _standardised_by(features[:size])
         log_odds = train_classifiers(
-            np.concatenate([standardise(negatives), standardise(positives)]),
+            standardise(features),
             np.repeat([0, 1], size),
             [known.seed * 1000 + number for number in range(self.seeds)],
         )
 
         def score(block: Block) -> Floats:
-            return log_odds(standardise(self._features(block)))
+            of_block = np.empty((len(block), self._width(block)), dtype=np.float32)
+            self._write(block, of_block)
+            return log_odds(standardise(of_block))
 
-        return Fitted(score, {"lambda": lambda_, "pseudo_members": len(rows)})
+        facts: dict[str, float] = {"lambda": lambda_, PSEUDO_MEMBERS: len(rows)}
+        if min(len(rows), len(nonmembers)) > size:
+            facts |= {KNOWN_NONMEMBERS: len(nonmembers), DRAWN_OF_EACH: size}
+        return Fitted(score, facts)
 
-    def _features(self, block: Block) -> NDArray[np.float32]:
+    def _width(self, block: Block) -> int:
+        views = block.similarities.shape[1] if self.with_views else 0
+        return int(block.image.shape[1] + block.text.shape[1] + views)
+
+    def _write(self, block: Block, features: NDArray[np.float32]) -> None:
+        """The features of a block [n, D] into [n, F]."""
         parts = [block.image, block.text, *([block.similarities] if self.with_views else [])]
-        return np.concatenate(parts, axis=1)
+        np.concatenate(parts, axis=1, out=features)
 
 
 def wsa(lambda_: float | Literal["auto"] = "auto", seeds: int = 5) -> list[Attack]:
@@ -99,13 +114,15 @@ def _pseudo_members(
     known = nonmembers.similarities[:, 0].astype(np.float64)
     similarities = general.similarities[:, 0].astype(np.float64)
 
-    def rows_at(step: float) -> NDArray[np.int64]:
-        return np.flatnonzero(similarities >= known.mean() + step * known.std())
+    def above(step: float) -> NDArray[np.bool_]:
+        result: NDArray[np.bool_] = similarities >= known.mean() + step * known.std()
+        return result
 
     if lambda_ == "auto":
-        steps = [(step, rows_at(step)) for step in LAMBDAS]
-        return _largest_lambda(name, min(len(known), LARGEST_CLASS), steps)
-    rows = rows_at(lambda_)
+        counts = [(step, int(above(step).sum())) for step in LAMBDAS]
+        lambda_ = _largest_lambda(name, min(len(known), LARGEST_CLASS), counts)
+        return lambda_, np.flatnonzero(above(lambda_))
+    rows = np.flatnonzero(above(lambda_))
     if len(rows) < SMALLEST_CLASS:
         advice = "add pairs to [pools.general], or to the candidates where there is none"
         if len(general) >= SMALLEST_CLASS and known.std() > 0:
@@ -119,14 +136,12 @@ def _pseudo_members(
     return lambda_, rows
 
 
-def _largest_lambda(
-    name: str, enough: int, steps: Sequence[tuple[float, NDArray[np.int64]]]
-) -> tuple[float, NDArray[np.int64]]:
+def _largest_lambda(name: str, enough: int, steps: Sequence[tuple[float, int]]) -> float:
     """The largest step that leaves at least `enough` pseudo-members, one for each known non-member used."""
-    for step, rows in reversed(steps):
-        if len(rows) >= enough:
-            return step, rows
-    counts = ", ".join(f"{len(rows)} at {step:g}" for step, rows in steps[:: len(steps) // 3])
+    for step, count in reversed(steps):
+        if count >= enough:
+            return step
+    counts = ", ".join(f"{count} at {step:g}" for step, count in steps[:: len(steps) // 3])
     raise AttackError(
         f"{name}: no lambda leaves as many pseudo-members as there are known non-members ({enough}): "
         f"{counts}; add pairs to [pools.general], or to the candidates where there is none, "

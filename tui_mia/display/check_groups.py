@@ -22,6 +22,7 @@ _GROUPS: Final = (
     ),
     ("Near duplicates", "Do samples occur more than once?", ("duplicates_", "captions_")),
     ("Power", "What could this many samples have shown?", ("power",)),
+    ("Samples", "Was anything fitted to a sample of the pairs?", ("sampled_",)),
     ("Stability", "Does the audit say the same when it is asked again?", ("stability_",)),
 )
 _OTHERS: Final = ("Other checks", "What else was looked at?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,20 +16,19 @@ from tui_mia.embedded import Block
 from tui_mia.encoder.appearance import FORM_NAMES, STATISTICS_NAMES
 from tui_mia.encoder.parts import PREFIX, SeenBy, image_keys, matrix_of, sample_keys
 
-_APPEARANCE = ["caption", "image_form", "image_statistics", "perceptual_hash"]
+_APPEARANCE = ["caption", "image_form", "image_statistics"]
 
 
 @dataclass(frozen=True)
 class PoolAppearances:
     """What n samples look like without any model: captions, and of images what `appearance` says.
 
-    `form` is [n, F] and `statistics` [n, S] float32, `perceptual_hashes` [n] uint64.
+    `form` is [n, F] and `statistics` [n, S] float32.
     """
 
     captions: list[str]
     form: NDArray[np.float32]
     statistics: NDArray[np.float32]
-    perceptual_hashes: NDArray[np.uint64]
 
 
 class EncodedPool:
@@ -41,17 +40,16 @@ class EncodedPool:
     def __init__(self, paths: Sequence[Path], model: SeenBy = "target") -> None:
         self.paths = [path for path in paths if pq.read_metadata(path).num_rows]
         self._prefix = PREFIX[model]
-        similarities = f"{self._prefix}similarities"
-        columns = [pq.read_table(path, columns=["sample_id", similarities]) for path in self.paths]
-        self._starts = np.cumsum([0, *(table.num_rows for table in columns)])
-        self.sample_ids = pa.chunked_array(
-            [chunk for table in columns for chunk in table["sample_id"].chunks], pa.string()
-        )
-        self.similarities = (
-            np.concatenate([matrix_of(table[similarities]) for table in columns])
-            if columns
-            else np.empty((0, 1), dtype=np.float32)
-        )
+        name = f"{self._prefix}similarities"
+        self._starts = np.cumsum([0, *(pq.read_metadata(path).num_rows for path in self.paths)])
+        views = pq.read_schema(self.paths[0]).field(name).type.list_size if self.paths else 1
+        self.similarities = np.empty((len(self), views), dtype=np.float32)
+        ids: list[pa.Array] = []
+        for path, start in zip(self.paths, self._starts[:-1], strict=True):
+            part = pq.read_table(path, columns=["sample_id", name])
+            self.similarities[start : start + part.num_rows] = matrix_of(part[name])
+            ids += part["sample_id"].chunks
+        self.sample_ids = pa.chunked_array(ids, pa.string())
         self._read: tuple[int, NDArray[np.float32], NDArray[np.float32]] | None = None
 
     @cached_property
@@ -70,31 +68,48 @@ class EncodedPool:
         dimension = pq.read_schema(self.paths[0]).field(self._image).type.list_size
         image = np.empty((len(rows), dimension), dtype=np.float32)
         text = np.empty_like(image)
-        part_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for part in np.unique(part_of):
-            inside = part_of == part
-            part_image, part_text = self._embeddings(int(part))
+        for part, inside in self._by_part(rows):
+            part_image, part_text = self._embeddings(part)
             image[inside] = part_image[rows[inside] - self._starts[part]]
             text[inside] = part_text[rows[inside] - self._starts[part]]
         return Block(self.similarities[rows], image, text)
+
+    def captions(self, rows: NDArray[np.int64]) -> Iterator[list[str]]:
+        """The captions of the samples at these ascending `rows`, those of a part at a time."""
+        for part, inside in self._by_part(rows):
+            table = pq.read_table(self.paths[part], columns=["caption"])
+            yield table["caption"].take(rows[inside] - self._starts[part]).to_pylist()
+
+    def perceptual_hashes(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The hash of what the image of each of the samples at `rows` looks like: [n]."""
+        hashes = np.empty(len(rows), dtype=np.uint64)
+        for part, inside in self._by_part(rows):
+            column = pq.read_table(self.paths[part], columns=["perceptual_hash"])["perceptual_hash"]
+            hashes[inside] = column.to_numpy()[rows[inside] - self._starts[part]]
+        return hashes
 
     def appearances(self, rows: NDArray[np.int64]) -> PoolAppearances:
         """What the samples at `rows` look like, in that order; each part is read once."""
         form = np.empty((len(rows), len(FORM_NAMES)), dtype=np.float32)
         statistics = np.empty((len(rows), len(STATISTICS_NAMES)), dtype=np.float32)
-        hashes = np.empty(len(rows), dtype=np.uint64)
         captions = np.empty(len(rows), dtype=np.object_)
-        part_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for part in np.unique(part_of):
-            inside = part_of == part
+        for part, inside in self._by_part(rows):
             table = pq.read_table(self.paths[part], columns=_APPEARANCE).take(
                 rows[inside] - self._starts[part]
             )
             captions[inside] = table["caption"].to_pylist()
             form[inside] = matrix_of(table["image_form"])
             statistics[inside] = matrix_of(table["image_statistics"])
-            hashes[inside] = table["perceptual_hash"].to_numpy()
-        return PoolAppearances(captions.tolist(), form, statistics, hashes)
+        return PoolAppearances(captions.tolist(), form, statistics)
+
+    def _by_part(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Each part that has some of these rows, and the places within `rows` of those it has, in order."""
+        if not len(rows):
+            return
+        part_of = np.searchsorted(self._starts, rows, side="right") - 1
+        order = np.argsort(part_of, kind="stable")
+        parts, firsts = np.unique(part_of[order], return_index=True)
+        yield from zip(parts.tolist(), np.split(order, firsts[1:]), strict=True)
 
     @property
     def _image(self) -> str:

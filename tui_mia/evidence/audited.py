@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,13 +37,13 @@ class Audited:
     fitted to halves of the candidates: the scores of one half depend on the other.
     """
 
-    attacks: Sequence[AttackScores]
+    attacks: Collection[AttackScores]
     member: NDArray[np.int8]
     duplicates: Mapping[str, NDArray[np.int64]]
     same_captions: Mapping[str, NDArray[np.int64]]
     blind: Mapping[str, SideScores]
     reference: Mapping[str, AttackScores]
-    control: Sequence[AttackScores]
+    control: Collection[AttackScores]
     fitted_to_candidates: Collection[str] = ()
 
     @property

@@ -10,7 +10,7 @@ fold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeAlias
@@ -33,6 +33,7 @@ from tui_mia.evidence.blind_features import (
     weigh_ngrams,
 )
 from tui_mia.evidence.logistic import logistic_path
+from tui_mia.evidence.looks import Appearances, Looks
 
 FAMILIES = ("caption_ngrams", "caption_form", "image_form", "image_statistics")
 BLIND = (*FAMILIES, "all")
@@ -43,26 +44,22 @@ FOLDS, INNER_FOLDS = 5, 3
 # (Nadeau and Bengio 2003, 1 + folds * test / train; 200 simulated sets bear it out).
 VARIANCE_FACTOR = 1 + FOLDS / (FOLDS - 1)
 FITTED_ON_AT_MOST = 50_000
+# Of these and of the fold that is held out.
+DRAWN_AT_MOST = FITTED_ON_AT_MOST * FOLDS // (FOLDS - 1)
 # The strength of regularisation is chosen on no more than these.
 CHOSEN_ON_AT_MOST = 4_000
 SCORED_AT_ONCE = 20_000
+DEALT_AT_ONCE = 100_000
+# About the milliseconds that the parts take, for progress: of a sample, and of a family's choice and fit in
+# a fold, the first by as many as the choice is made on and the second a sample.
+_HASHED, _SCORED = 0.006, 0.17
+_CHOICE = {"caption_ngrams": 1200, "caption_form": 150, "image_form": 500, "image_statistics": 500}
+_FIT = {"caption_ngrams": 0.08, "caption_form": 0.01, "image_form": 0.02, "image_statistics": 0.01}
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Rows: TypeAlias = NDArray[np.int64]
 _Bools: TypeAlias = NDArray[np.bool_]
 _Score: TypeAlias = Callable[[Features], _Floats]
-
-
-@dataclass(frozen=True)
-class Appearances:
-    """What can be seen of n samples without the model: captions, `form` [n, F] and `statistics` [n, S]."""
-
-    captions: Sequence[str]
-    form: NDArray[np.float32]
-    statistics: NDArray[np.float32]
-
-    def take(self, rows: _Rows) -> Appearances:
-        return Appearances([self.captions[row] for row in rows], self.form[rows], self.statistics[rows])
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,11 @@ class _Family:
 
 
 def blind_scores(
-    positive: NDArray[np.bool_], seen: Appearances, groups: NDArray[np.int64], seed: int
+    positive: NDArray[np.bool_],
+    looks: Looks,
+    groups: NDArray[np.int64],
+    seed: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, NDArray[np.float64]]:
     """Out-of-fold scores [n], higher for what looks positive, of each of `BLIND`.
 
@@ -88,53 +89,84 @@ def blind_scores(
     other four by their inner out-of-fold scores. Scores are ranks within a
     fold, 0 to 1: raw ones of different folds differ by what the folds were
     not fitted to, which biases a pooled AUC below 0.5. The order of the rows
-    changes nothing.
+    changes nothing. All are scored, a block at a time; of more than
+    `DRAWN_AT_MOST` so many are drawn by a hash of what is seen, and fitted to.
 
     Args:
         positive: [n], the side of each sample.
-        seen: of the n samples.
+        looks: of the n samples.
         groups: [n] ids of near-duplicates; a group is never cut by a fold.
         seed: of the hash that deals groups to folds.
+        on_progress: hears how much of the work is done, of how much.
 
     Returns:
         Nothing where either side has fewer than five samples or groups.
     """
-    keys = _content_keys(seen, seed)
+    work = _Work(len(positive), on_progress)
+    keys = _content_keys(looks, seed, work)
     order = np.lexsort((positive, keys))
     # Threads that wait for each other over small matrices made it twenty times slower.
     with threadpool_limits(1):
-        scores = _in_canonical_order(positive[order], seen, order, groups[order])
-    back = np.argsort(order)
-    return {name: values[back] for name, values in scores.items()}
+        scores = _in_canonical_order(positive[order], looks, order, groups[order], work)
+    for values in scores.values():
+        values[order] = values.copy()
+    return scores
+
+
+def drawn(positives: int, negatives: int) -> int:
+    """How many samples of two sides the classifiers of all folds are fitted to."""
+    return len(_some_of_each(np.arange(positives + negatives) < positives, DRAWN_AT_MOST))
+
+
+class _Work:
+    """How much of the work is done, in about the milliseconds that it takes."""
+
+    def __init__(self, samples: int, on_progress: Callable[[int, int], None]) -> None:
+        fitted = min(samples, DRAWN_AT_MOST)
+        chosen = min(fitted / CHOSEN_ON_AT_MOST, 1)
+        self._a_fold = {name: _CHOICE[name] * chosen + _FIT[name] * fitted for name in FAMILIES}
+        self._total = samples * (_HASHED + _SCORED) + FOLDS * sum(self._a_fold.values())
+        self._done = 0.0
+        self._on_progress = on_progress
+
+    def hashed(self, samples: int) -> None:
+        self._tell(samples * _HASHED)
+
+    def fitted(self, family: str) -> None:
+        self._tell(self._a_fold[family])
+
+    def scored(self, samples: int) -> None:
+        self._tell(samples * _SCORED)
+
+    def _tell(self, done: float) -> None:
+        self._done += done
+        self._on_progress(round(self._done), max(round(self._total), 1))
 
 
 def _in_canonical_order(
-    positive: _Bools, seen: Appearances, order: _Rows, groups: _Rows
+    positive: _Bools, looks: Looks, order: _Rows, groups: _Rows, work: _Work
 ) -> dict[str, _Floats]:
     for side in (positive, ~positive):
         if len(np.unique(groups[side])) < FEWEST_A_SIDE:
             return {}
     fold = _deal(positive, groups, FOLDS)
-    fitted = _some_of_each(positive, FITTED_ON_AT_MOST * FOLDS // (FOLDS - 1))
-    logits = {name: np.zeros(len(positive)) for name in BLIND}
+    fitted = _some_of_each(positive, DRAWN_AT_MOST)
     weights_of: dict[int, list[_Floats]] = {held: [] for held in range(FOLDS)}
+    models: dict[str, list[_Score]] = {}
+    seen = looks.take(order[fitted])
     for name in FAMILIES:
         family = _FAMILY_OF[name]
-        features = family.read(seen.take(order[fitted]))
-        models = []
+        features = family.read(seen)
+        models[name] = []
         for held in range(FOLDS):
             rows = np.flatnonzero(fold[fitted] != held)
             at = fitted[rows]
             score, inner = _nested_fit(family, features[rows], positive[at], groups[at])
-            models.append(score)
+            models[name].append(score)
             weights_of[held].append(inner)
-        for start in range(0, len(order), SCORED_AT_ONCE):
-            block = np.arange(start, min(start + SCORED_AT_ONCE, len(order)))
-            features = family.read(seen.take(order[block]))
-            for held, model in enumerate(models):
-                there = np.flatnonzero(fold[block] == held)
-                if len(there):
-                    logits[name][block[there]] = model(features[there])
+            work.fitted(name)
+    del seen, features
+    logits = _logits(models, looks, order, fold, work)
     for held in range(FOLDS):
         rows, there = fitted[fold[fitted] != held], np.flatnonzero(fold == held)
         weights = _mixture(positive[rows], np.stack(weights_of[held], axis=1))
@@ -142,6 +174,27 @@ def _in_canonical_order(
         logits["all"][there] = parts @ weights
         for values in logits.values():
             values[there] = (rankdata(_coarse(values[there])) - 0.5) / len(there)
+    return logits
+
+
+def _logits(
+    models: Mapping[str, Sequence[_Score]], looks: Looks, order: _Rows, fold: _Rows, work: _Work
+) -> dict[str, _Floats]:
+    """Each of [n] samples by the model of its fold, for each family; with room for the mixture."""
+    logits = {name: np.zeros(len(order)) for name in BLIND}
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    for rows in looks.blocks(SCORED_AT_ONCE):
+        # In canonical order, so that sums of few samples are rounded as if all were one block.
+        block = np.sort(place[rows])
+        seen = looks.take(order[block])
+        for name, of_folds in models.items():
+            features = _FAMILY_OF[name].read(seen)
+            for held, model in enumerate(of_folds):
+                there = np.flatnonzero(fold[block] == held)
+                if len(there):
+                    logits[name][block[there]] = model(features[there])
+        work.scored(len(rows))
     return logits
 
 
@@ -223,15 +276,22 @@ def _coarse(scores: _Floats) -> _Floats:
     return np.round(scores / largest, 9) if largest > 0 else scores
 
 
-def _content_keys(seen: Appearances, seed: int) -> NDArray[np.uint64]:
+def _content_keys(looks: Looks, seed: int, work: _Work) -> NDArray[np.uint64]:
     """A hash of what is seen of each sample: the same whatever the order of the samples."""
     salt = seed.to_bytes(16, "little", signed=True)
-    pictures = np.concatenate([seen.form, seen.statistics], axis=1, dtype=np.float32)
-    digests = (
-        blake2b(row.tobytes() + caption.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt).digest()
-        for row, caption in zip(pictures, seen.captions, strict=True)
-    )
-    return np.frombuffer(b"".join(digests), np.uint64)
+    keys = np.empty(len(looks), np.uint64)
+    for rows in looks.blocks(SCORED_AT_ONCE):
+        seen = looks.take(rows)
+        pictures = np.concatenate([seen.form, seen.statistics], axis=1, dtype=np.float32)
+        digests = (
+            blake2b(
+                row.tobytes() + caption.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt
+            ).digest()
+            for row, caption in zip(pictures, seen.captions, strict=True)
+        )
+        keys[rows] = np.frombuffer(b"".join(digests), np.uint64)
+        work.hashed(len(rows))
+    return keys
 
 
 def _deal(positive: _Bools, groups: _Rows, folds: int) -> _Rows:
@@ -241,15 +301,19 @@ def _deal(positive: _Bools, groups: _Rows, folds: int) -> _Rows:
     ones, zeros = np.bincount(group, positive), np.bincount(group, ~positive)
     dealt = np.zeros(len(first), np.int64)
     ones_in, zeros_in = [0.0] * folds, [0.0] * folds
-    ones_of, zeros_of = ones.tolist(), zeros.tolist()
     all_ones, all_zeros = ones.sum(), zeros.sum()
-    for place in np.argsort(-(ones + zeros), kind="stable").tolist():
-        a, b = ones_of[place], zeros_of[place]
-        costs = [a * x / all_ones + b * y / all_zeros for x, y in zip(ones_in, zeros_in, strict=True)]
-        fold = costs.index(min(costs))
-        ones_in[fold] += a
-        zeros_in[fold] += b
-        dealt[place] = fold
+    order = np.argsort(-(ones + zeros), kind="stable")
+    # Python's numbers are fast one by one and take many times the memory.
+    for start in range(0, len(order), DEALT_AT_ONCE):
+        places = order[start : start + DEALT_AT_ONCE]
+        folds_of: list[int] = []
+        for a, b in zip(ones[places].tolist(), zeros[places].tolist(), strict=True):
+            costs = [a * x / all_ones + b * y / all_zeros for x, y in zip(ones_in, zeros_in, strict=True)]
+            fold = costs.index(min(costs))
+            ones_in[fold] += a
+            zeros_in[fold] += b
+            folds_of.append(fold)
+        dealt[places] = folds_of
     return dealt[group]
 
 

@@ -36,9 +36,12 @@ class Check:
 
 
 def checks_of_comparison(
-    comparison: Comparison, run: Circumstances, reference: Mapping[str, Placements]
+    comparison: Comparison, run: Circumstances, reference: Mapping[str, Estimate]
 ) -> list[Check]:
-    """How far this comparison can be trusted: its power, and what else tells the two sides apart."""
+    """How far this comparison can be trusted: its power, and what else tells the two sides apart.
+
+    `reference` are the AUCs of the attacks on the reference model.
+    """
     return [
         _power(comparison, run.smallest_auc),
         *_blind(run, comparison),
@@ -75,10 +78,9 @@ def _blind(run: Circumstances, comparison: Comparison) -> Iterable[Check]:
         yield _check(f"blind_{name}", None, found, comparison.samples, "shift" if shifted else "ok", words)
 
 
-def _reference(reference: Mapping[str, Placements], comparison: Comparison) -> Iterable[Check]:
-    estimates = {name: auc_estimate(found, comparison.clusters) for name, found in reference.items()}
-    p_values = holm(np.array([estimate.p_above(0.5) for estimate in estimates.values()]))
-    for (name, found), p_value in zip(estimates.items(), p_values, strict=True):
+def _reference(reference: Mapping[str, Estimate], comparison: Comparison) -> Iterable[Check]:
+    p_values = holm(np.array([estimate.p_above(0.5) for estimate in reference.values()]))
+    for (name, found), p_value in zip(reference.items(), p_values, strict=True):
         shifted = bool(p_value <= LEVEL)
         says = "the two sides differ for a model that saw neither" if shifted else "no more than chance"
         words = f"On the reference model, {name} has an AUC of {_words(found)}: {says}."

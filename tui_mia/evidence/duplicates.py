@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import combinations, pairwise
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ _SHARED_BANDS = 3
 # Of hashes that share three bands, each is compared with this many neighbours in the sorted order:
 # a million pictures of one kind must not become a million squared pairs.
 MOST_COMPARED = 256
+# What captions that say nothing hash to.
+_NOTHING_SAID = 0
 
 
 @dataclass(frozen=True)
@@ -30,35 +34,44 @@ class Duplicates:
 
 
 def near_duplicates(
-    image_hashes: NDArray[np.uint64], captions: Sequence[str], distance: int = 3
+    image_hashes: NDArray[np.uint64],
+    captions: Iterable[str],
+    distance: int = 3,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Duplicates:
     """Clusters of N samples by their picture's 64-bit perceptual hash and by their caption.
 
     Pictures within `distance` bits are linked, and clusters are what links
     connect. A hash of nearly no bits says nothing: such a picture stays alone,
-    as does a caption without a letter, digit or symbol.
+    as does a caption without a letter, digit or symbol. Captions are read once,
+    in order, and none is kept; `on_progress` is of what comes after them.
     """
-    return Duplicates(_image_clusters(image_hashes, distance), _caption_clusters(captions))
+    of_captions = _caption_clusters(captions, len(image_hashes))
+    return Duplicates(_image_clusters(image_hashes, distance, on_progress), of_captions)
 
 
-def _image_clusters(hashes: NDArray[np.uint64], distance: int) -> NDArray[np.int64]:
+def _image_clusters(
+    hashes: NDArray[np.uint64], distance: int, on_progress: Callable[[int, int], None]
+) -> NDArray[np.int64]:
     own = np.arange(len(hashes))
     bits = np.bitwise_count(hashes)
     telling = np.flatnonzero((bits >= FEWEST_BITS) & (bits <= _BITS - FEWEST_BITS))
     distinct, place = np.unique(hashes[telling], return_inverse=True)
-    component = _components(distinct, distance)[place]
+    component = _components(distinct, distance, on_progress)[place]
     _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
     own[telling] = telling[first][inverse]
     return own
 
 
-def _components(distinct: NDArray[np.uint64], distance: int) -> NDArray[np.int32]:
+def _components(
+    distinct: NDArray[np.uint64], distance: int, on_progress: Callable[[int, int], None]
+) -> NDArray[np.int32]:
     """The connected component of each of [u] different hashes, in memory for some links of each."""
     size = len(distinct)
     component = np.arange(size, dtype=np.int32)
     waiting: list[NDArray[np.int32]] = []
     count = 0
-    for links in _links(distinct, distance):
+    for links in _links(distinct, distance, on_progress):
         ends = component[links]
         waiting.append(ends[:, ends[0] != ends[1]])
         count += waiting[-1].shape[1]
@@ -69,7 +82,9 @@ def _components(distinct: NDArray[np.uint64], distance: int) -> NDArray[np.int32
     return _joined(component, waiting)
 
 
-def _links(distinct: NDArray[np.uint64], distance: int) -> Iterator[NDArray[np.int64]]:
+def _links(
+    distinct: NDArray[np.uint64], distance: int, on_progress: Callable[[int, int], None]
+) -> Iterator[NDArray[np.int64]]:
     """Pairs of rows [2, l] whose hashes are within `distance` bits, at most [u] of them at a time.
 
     `distance` bits spoil at most as many bands, so that two near hashes share
@@ -78,7 +93,7 @@ def _links(distinct: NDArray[np.uint64], distance: int) -> Iterator[NDArray[np.i
     count = distance + _SHARED_BANDS
     edges = [round(_BITS * band / count) for band in range(count + 1)]
     masks = [sum(1 << bit for bit in range(low, high)) for low, high in pairwise(edges)]
-    for shared in combinations(masks, _SHARED_BANDS):
+    for table, shared in enumerate(combinations(masks, _SHARED_BANDS), start=1):
         banded = distinct & np.uint64(sum(shared))
         order = np.argsort(banded, kind="stable")
         banded, hashes = banded[order], distinct[order]
@@ -90,6 +105,7 @@ def _links(distinct: NDArray[np.uint64], distance: int) -> Iterator[NDArray[np.i
                 break
             near = rows[np.bitwise_count(hashes[rows] ^ hashes[rows + step]) <= distance]
             yield np.stack([order[near], order[near + step]])
+        on_progress(table, comb(count, _SHARED_BANDS))
 
 
 def _joined(component: NDArray[np.int32], links: Sequence[NDArray[np.int32]]) -> NDArray[np.int32]:
@@ -102,13 +118,22 @@ def _joined(component: NDArray[np.int32], links: Sequence[NDArray[np.int32]]) ->
     return labels[component]
 
 
-def _caption_clusters(captions: Sequence[str]) -> NDArray[np.int64]:
-    first: dict[str, int] = {}
-    own = np.arange(len(captions))
-    for row, caption in enumerate(captions):
-        if said := normalised(caption):
-            own[row] = first.setdefault(said, row)
+def _caption_clusters(captions: Iterable[str], count: int) -> NDArray[np.int64]:
+    said = np.fromiter(map(_hash_of_what_is_said, captions), np.uint64, count)
+    own = np.arange(count)
+    telling = np.flatnonzero(said != _NOTHING_SAID)
+    _, first, inverse = np.unique(said[telling], return_index=True, return_inverse=True)
+    own[telling] = telling[first][inverse]
     return own
+
+
+def _hash_of_what_is_said(caption: str) -> int:
+    """64 bits: of ten million different captions two have the same in one audit of 370,000."""
+    said = normalised(caption)
+    if not said:
+        return _NOTHING_SAID
+    digest = blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) or 1
 
 
 class _SpacesForMarks(dict[int, str]):

@@ -6,10 +6,11 @@ can do it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tui_mia.evidence.adjusted import Adjusted, adjusted_auc
 from tui_mia.evidence.auc import Estimate, Placements, auc_difference, auc_estimate, placements
@@ -49,29 +50,46 @@ class Judgement:
     verdicts: Sequence[Verdict]
 
 
-def judge(audited: Audited, smallest_auc: float) -> Judgement:
-    """Figures, checks and verdicts of everything that was scored."""
+def judge(
+    audited: Audited,
+    smallest_auc: float,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Judgement:
+    """Figures, checks and verdicts of everything that was scored.
+
+    `on_progress` hears how much is done: of what is true of all attacks, of each of them, of the checks.
+    """
     comparison = compare(audited)
     if comparison is None or not audited.attacks:
         return Judgement([], checks_of_pools(audited), [no_comparison(bool(audited.attacks))])
+    parts = len(audited.attacks) + 2
     blind = {
         name: placements(comparison.is_positive, comparison.scores(scored))
         for name, scored in audited.blind.items()
     }
     run = _circumstances(audited, comparison, blind, smallest_auc)
-    reference = {name: comparison.of_attack(scored) for name, scored in audited.reference.items()}
+    propensity = comparison.scores(audited.blind[ALL_BLIND]) if run.adjustable else None
+    on_progress(1, parts)
     cases: list[AttackCase] = []
     metrics: list[Metric] = []
-    for attack in audited.attacks:
+    for done, attack in enumerate(audited.attacks, start=2):
         found = comparison.of_attack(attack)
-        adjusted = _adjusted(attack, comparison, audited, run)
         factor = _variance_factor(attack.attack, comparison, audited)
-        case = _case(attack.attack, found, comparison, blind, adjusted, reference, factor)
+        adjusted = None if propensity is None else _adjusted(attack, comparison, propensity, factor)
+        beside = audited.reference.get(attack.attack)
+        reference = None if beside is None else comparison.of_attack(beside)
+        case = _case(attack.attack, found, comparison, blind, adjusted, reference, factor, run.has_reference)
         cases.append(case)
         metrics += _of_case(case, run, comparison)
         metrics += _of_comparison(attack, found, comparison, audited)
         metrics += _without_duplicates(attack, comparison)
-    checks = [*checks_of_comparison(comparison, run, reference), *checks_of_pools(audited)]
+        on_progress(done, parts)
+    on_reference = {
+        name: auc_estimate(comparison.of_attack(scored), comparison.clusters)
+        for name, scored in audited.reference.items()
+    }
+    checks = [*checks_of_comparison(comparison, run, on_reference), *checks_of_pools(audited)]
+    on_progress(parts, parts)
     return Judgement(metrics, checks, verdicts(cases, run))
 
 
@@ -95,17 +113,14 @@ def _circumstances(
 
 
 def _adjusted(
-    attack: AttackScores, comparison: Comparison, audited: Audited, run: Circumstances
+    attack: AttackScores, comparison: Comparison, propensity: NDArray[np.float64], factor: float
 ) -> Estimate | None:
-    if not run.adjustable:
-        return None
-    propensity = comparison.scores(audited.blind[ALL_BLIND])
     found: Adjusted = adjusted_auc(
         comparison.is_positive,
         comparison.scores(attack),
         propensity,
         comparison.clusters_in_line,
-        variance_factor=_variance_factor(attack.attack, comparison, audited),
+        variance_factor=factor,
     )
     return found.estimate
 
@@ -126,8 +141,9 @@ def _case(
     comparison: Comparison,
     blind: Mapping[str, Placements],
     adjusted: Estimate | None,
-    reference: Mapping[str, Placements],
+    reference: Placements | None,
     factor: float,
+    has_reference: bool,
 ) -> AttackCase:
     clusters = comparison.clusters
     return AttackCase(
@@ -138,10 +154,10 @@ def _case(
             for other, theirs in blind.items()
         },
         adjusted=adjusted,
-        above_reference=auc_difference(found, reference[name], clusters, variance_factors=(factor, factor))
-        if name in reference
-        else None,
-        calibrated=bool(reference) and name in CALIBRATED.values(),
+        above_reference=None
+        if reference is None
+        else auc_difference(found, reference, clusters, variance_factors=(factor, factor)),
+        calibrated=has_reference and name in CALIBRATED.values(),
     )
 
 

@@ -103,7 +103,7 @@ def check_audit(
     power = estimate_power(spec, counts)
     after = estimate_after(spec, counts, 0 if power is None else power.positives + power.negatives, costs)
     time = estimate_time(spec, work, costs, device, earlier, counts["candidates"].kept, after)
-    memory = estimate_memory(spec, counts, costs, device)
+    memory = estimate_memory(spec, pools, counts, costs, device)
     disk = estimate_disk(spec, pools, work, costs)
     findings = (
         *(finding for name, pool in pools.items() for finding in of_pool(pool, counts[name])),

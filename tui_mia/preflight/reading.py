@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tui_mia.pools import Pair, PoolError, PoolName, Shard, plan_shards, read_shard, sample_id
 from tui_mia.preflight.headers import image_problem
-from tui_mia.preflight.limits import PART_ENTRIES
+from tui_mia.preflight.limits import LONGEST_CAPTION, PART_ENTRIES
 from tui_mia.preflight.reasons import Reasons
 from tui_mia.runs import Progress
 from tui_mia.spec import AuditSpec, PoolSpec
@@ -51,6 +51,7 @@ class SourceRead:
     captions_to_encode: int = 0
     images_to_encode: int = 0
     text_bytes: int = 0
+    caption_characters: int = 0
     damage: list[str] = field(default_factory=list)
 
 
@@ -246,6 +247,8 @@ class _Part:
             self._last_image = item.image
             source.images_to_encode += 1
         metadata = json.dumps(item.metadata) if item.metadata else ""
+        # As far into it as the blind baselines read.
+        source.caption_characters += min(len(item.caption), LONGEST_CAPTION)
         source.text_bytes += len(item.caption.encode()) + len(item.key.encode()) + len(metadata)
 
 

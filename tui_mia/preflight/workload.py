@@ -18,8 +18,10 @@ from tui_mia.preflight.earlier import EarlierRuns
 from tui_mia.preflight.finding import Finding, Level
 from tui_mia.preflight.limits import (
     BANK_SIZE,
+    BLIND_DRAWN,
     BLOCK,
     FEWEST_REPEATED,
+    FOLDS,
     LARGEST_CLASS,
     MOST_REPEATED,
     REPEATED_ONE_IN,
@@ -41,8 +43,16 @@ CUDA_SECONDS = 4.0
 FRONT_END_SHARE = 0.25
 # torch, open_clip and what they load, before any model.
 WORKER_BYTES = 1100 * 2**20
-# An id, a key, a place in each table: per sample in memory, beside its numbers.
-SAMPLE_BYTES = 400
+# Of each sample in memory: its id, two keys and a place.
+SAMPLE_BYTES = 80
+# Of a score: for a candidate it, its p-value and its placement; for a known non-member its place too.
+CANDIDATE_BYTES, NONMEMBER_BYTES = 24, 48
+# Of a calibrated attack, while it is made: a candidate's score by each fold, of both models.
+CALIBRATED_BYTES = 8 * FOLDS * 2
+# Of each sample that is compared: blind scores, clusters and ranks, and what is sorted to find them.
+COMPARED_BYTES = 400
+# n-grams of a caption's character, and what one takes; of these, the most that exist at once.
+NGRAMS_A_CHARACTER, NGRAM_BYTES, NGRAM_COPIES = 3.2, 12, 3.4
 # The tables of the run directory, and their copy in the database, a score and sample.
 SCORE_BYTES = 60
 _GB = 2**30
@@ -238,7 +248,11 @@ def _where_from(costs: Costs, estimate: TimeEstimate) -> str:
 
 
 def estimate_memory(
-    spec: AuditSpec, counts: Mapping[PoolName, PoolCount], costs: Costs, device: Device
+    spec: AuditSpec,
+    pools: Mapping[PoolName, PoolRead],
+    counts: Mapping[PoolName, PoolCount],
+    costs: Costs,
+    device: Device,
 ) -> MemoryEstimate | None:
     """What the weights, a batch, and attacks and evidence take; None where nothing is known of the models."""
     models = list(costs.models.values())
@@ -248,20 +262,46 @@ def estimate_memory(
     weights = sum(4 * (cost.parameters or 0) for cost in models) // half
     # One model works after the other.
     batch = max(cost.activation_bytes or 0 for cost in models) // half
-    samples = sum(count.kept for count in counts.values())
-    dimension = max(cost.dimension or 0 for cost in models)
-    similarities = 4 * (1 + spec.views) * len(models) * samples
-    appearance = 4 * costs.appearance_numbers * samples
-    fitted = min(_kept(counts, "nonmembers"), _kept(counts, "general") or samples, LARGEST_CLASS)
-    features = 2 * fitted * (2 * dimension + 1 + spec.views) * 4
-    # The classifier holds its features, a copy in the order of an epoch, and blocks to score.
-    wsa = 3 * features if spec.attacks.wsa is not None else 0
-    loss = 4 * BLOCK * BANK_SIZE * 2 if spec.attacks.loss is not None else 0
     pixels = 3 * 4 * max(cost.image_size or 0 for cost in models) ** 2
     decoded = 4 * batch_size(spec, device) * pixels * len(models)
-    attacks = samples * SAMPLE_BYTES + similarities + max(appearance, wsa, loss)
+    after = _after_bytes(spec, pools, counts, costs)
     on_cpu = weights + batch if device.kind == "cpu" else 0
-    return MemoryEstimate(weights, batch, WORKER_BYTES + on_cpu + max(decoded, attacks))
+    return MemoryEstimate(weights, batch, WORKER_BYTES + on_cpu + max(decoded, after))
+
+
+def _after_bytes(
+    spec: AuditSpec,
+    pools: Mapping[PoolName, PoolRead],
+    counts: Mapping[PoolName, PoolCount],
+    costs: Costs,
+) -> int:
+    """What follows the encoding: all that is held of each sample, and the largest of what comes in turn."""
+    models = len(costs.models)
+    samples = sum(count.kept for count in counts.values())
+    candidates, nonmembers = _kept(counts, "candidates"), _kept(counts, "nonmembers")
+    held = models * samples * (SAMPLE_BYTES + 4 * (1 + spec.views))
+    scores = models * sum(SCORES.get(name, 1) for name in spec.attacks.requested())
+    placed = scores * (CANDIDATE_BYTES * candidates + NONMEMBER_BYTES * nonmembers)
+    if models > 1:
+        calibrated = sum(getattr(spec.attacks, name) is not None for name in ("csa", "loss"))
+        placed += models * calibrated * CALIBRATED_BYTES * candidates
+    dimension = max(cost.dimension or 0 for cost in costs.models.values())
+    fitted = min(nonmembers, _kept(counts, "general") or samples, LARGEST_CLASS)
+    features = 2 * fitted * (2 * dimension + 1 + spec.views) * 4
+    # Beside the features of both classes, the embeddings of one of them.
+    wsa = 3 * features // 2 if spec.attacks.wsa is not None else 0
+    loss = 4 * BLOCK * BANK_SIZE * 2 if spec.attacks.loss is not None else 0
+    compared = candidates + nonmembers
+    return held + max(placed + max(wsa, loss), COMPARED_BYTES * compared + _blind_bytes(pools, compared))
+
+
+def _blind_bytes(pools: Mapping[PoolName, PoolRead], compared: int) -> int:
+    """Of the blind baselines, which look at a sample of the captions all at once."""
+    sources = [source for pool in pools.values() for source in pool.sources]
+    pairs = max(sum(source.pairs for source in sources), 1)
+    characters = sum(source.caption_characters for source in sources) / pairs
+    ngrams = NGRAMS_A_CHARACTER * characters * min(compared, BLIND_DRAWN)
+    return round(ngrams * NGRAM_BYTES * NGRAM_COPIES)
 
 
 def of_memory(estimate: MemoryEstimate | None, device: Device) -> Iterator[Finding]:
