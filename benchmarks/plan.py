@@ -63,6 +63,7 @@ def main() -> None:
     dimension = model.visual.output_dim
     part = PART_BYTES + 4 * (1 + asked.views) + 8 * dimension
     tables = SAMPLE_BYTES + SIMILARITY_BYTES * (1 + asked.views) + SCORE_BYTES * SCORES_A_SAMPLE
+    read = pairs * bytes_an_image
     cost = encode * asked.gpus * asked.gpu_hour
     print(f"{asked.architecture}, {pairs:,.0f} pairs, {asked.views} views, {asked.gpus} GPUs at", end=" ")
     print(f"{asked.gpu_tflops:g} TFLOP/s (assumed), {asked.cores_a_gpu} cores each\n")
@@ -74,7 +75,7 @@ def main() -> None:
         ("encoding", f"{encode:,.1f} h; {bottleneck} are the bottleneck", "the longer of the two"),
         (
             "reading the tars",
-            f"{pairs * bytes_an_image / 1e12:,.0f} TB, {pairs * bytes_an_image / encode / HOUR / 1e9:,.1f} GB/s",
+            f"{read / 1e12:,.0f} TB, {read / encode / HOUR / 1e9:,.1f} GB/s",
             "the size of those pictures",
         ),
         ("parts", f"{pairs * part / 1e12:,.1f} TB", f"{part:,.0f} bytes a pair"),
@@ -92,7 +93,7 @@ def main() -> None:
 
 
 def _images_a_second(model: open_clip.CLIP) -> tuple[float, float]:
-    """How many pictures one core decodes, resizes and looks at in a second of its time; and their mean size."""
+    """How many pictures one core decodes, resizes and looks at in a second, and their mean size in bytes."""
     preprocess = in_bytes(open_clip.image_transform(model.visual.image_size, is_train=False), fast=False)
     with tempfile.TemporaryDirectory() as name:
         spec = PoolSpec(source=[write_pairs(Path(name), "pairs", SAMPLES_TIMED)])
