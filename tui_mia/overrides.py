@@ -26,6 +26,7 @@ _OPTIONS = {
 }
 _DEFAULTS = {
     "model.device": "auto",
+    "run.engine": "local",
     "model.precision": "exact",
     "reference.precision": "exact",
     "evidence.smallest_auc": 0.6,
