@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: bench bench-gpu demo test
+.PHONY: bench bench-gpu bench-scale demo test
 
 demo: $(VENV)/.installed
 	$(BIN)/tui-mia demo
@@ -33,3 +33,11 @@ bench: $(VENV)/.installed
 
 bench-gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py
+
+# Needs Ray (tui-mia[ray]) and tmux, and 4 GB on the disk.
+bench-scale: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/scale.py ray-overhead
+	$(BIN)/python benchmarks/devices.py
+	database=$$(mktemp -d) && $(BIN)/python benchmarks/many_scores.py $$database/many.duckdb; rm -r $$database
+	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/plan.py --architecture ViT-L-14 --gpu-tflops 370
