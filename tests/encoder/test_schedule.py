@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.encoder.conftest import encode_pools, write_tar
-from tui_mia.encoder import EncodedPool, TargetModel, part_paths, read_rejects
+from tui_mia.encoder import EncodedPool, Schedule, TargetModel, part_paths, read_rejects
 from tui_mia.pools import plan_shards
 from tui_mia.runs import ShardEncoded
 from tui_mia.runs.reporter import Pace
-from tui_mia.spec import AuditSpec
+from tui_mia.spec import AuditSpec, PoolSpec
 
 Told = list[tuple[float, int, int, str]]
 
@@ -123,6 +123,18 @@ def test_a_resumed_encode_leaves_what_an_undisturbed_one_does(
     encode(resumed, pools)
     assert contents(resumed) == whole
     assert all((resumed / name).stat().st_mtime_ns == time for name, time in before.items())
+
+
+def test_the_order_of_the_shards_changes_no_byte(tars: Path, tmp_path: Path, clip: TargetModel) -> None:
+    pools = {"candidates": {"source": [str(tars)]}, "general": {"source": [str(tars)]}}
+    spec = AuditSpec.model_validate({"model": {"architecture": "x"}, "pools": pools, "attacks": {"csa": {}}})
+    shards = {name: plan_shards(name, pool) for name, pool in spec.pool_specs().items()}
+    backwards = {name: of_pool[::-1] for name, of_pool in reversed(shards.items())}
+    for name, order in (("there", shards), ("back", backwards)):
+        (tmp_path / name).mkdir()
+        encode_pools(spec, order, clip, 3, tmp_path / name, lambda *progress: None)
+    assert len(contents(tmp_path / "there")) == 16
+    assert contents(tmp_path / "back") == contents(tmp_path / "there")
 
 
 @pytest.mark.parametrize("limit", [None, 3, 4, 6, 7])
@@ -316,3 +328,49 @@ def test_many_shards_leave_no_thread_no_open_file_and_no_temporary_file(
             thread.join(10)
             assert not thread.is_alive()
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_shard_that_is_given_back_is_tried_again_and_in_the_end_left_out(tars: Path) -> None:
+    schedule, told = _schedule(tars, None)
+    job = schedule.next()
+    assert job is not None
+    schedule.encoded(job, 3, 1, 4096, lambda left: Pace())
+    assert told[-1][1:3] == (3, 1)
+    for is_tried_again in (True, True, False):
+        assert schedule.give_back(job, "killed") == is_tried_again
+        if is_tried_again:
+            job = schedule.next()
+            assert job is not None
+            assert job.shard.index == 0
+    assert schedule.failed == {"candidates 0 (0.tar)": "killed"}
+    while (left := schedule.next()) is not None:
+        schedule.done(left, lambda left: Pace())
+    assert schedule.is_done
+    assert told[-1][1:3] == (0, 0)
+
+
+def test_a_pool_with_a_limit_has_one_encoder_at_a_time_and_none_behind_a_shard_that_fails(
+    tars: Path,
+) -> None:
+    schedule, _ = _schedule(tars, 11)
+    first = schedule.next()
+    assert first is not None
+    assert (first.left, schedule.next()) == (11, None)
+    schedule.encoded(first, 6, 2, 4096, lambda left: Pace())
+    schedule.done(first, lambda left: Pace())
+    second = schedule.next()
+    assert second is not None
+    assert second.left == 3
+    schedule.fail(second, "no tar")
+    assert schedule.next() is None
+    assert schedule.is_done
+
+
+def _schedule(tars: Path, limit: int | None) -> tuple[Schedule, Told]:
+    spec = PoolSpec.model_validate({"source": [str(tars)], "limit": limit})
+    told: Told = []
+
+    def tell(fraction: float, samples: int, rejects: int, pool: str, pace: Pace) -> None:
+        told.append((fraction, samples, rejects, pool))
+
+    return Schedule({"candidates": plan_shards("candidates", spec)}, {"candidates": spec}, tell), told
