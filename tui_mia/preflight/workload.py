@@ -50,7 +50,7 @@ CANDIDATE_BYTES, NONMEMBER_BYTES = 24, 48
 # Of a calibrated attack, while it is made: a candidate's score by each fold, of both models.
 CALIBRATED_BYTES = 8 * FOLDS * 2
 # Of each sample that is compared: blind scores, clusters and ranks, and what is sorted to find them.
-COMPARED_BYTES = 400
+COMPARED_BYTES = 300
 # n-grams of a caption's character, and what one takes; of these, the most that exist at once.
 NGRAMS_A_CHARACTER, NGRAM_BYTES, NGRAM_COPIES = 3.2, 12, 3.4
 # The tables of the run directory, and their copy in the database, a score and sample.
