@@ -42,7 +42,8 @@ from tui_mia.runs.directory import runs_folder
 Answer = TypeVar("Answer")
 HERE = Path(__file__).resolve().parent
 SECONDS_BETWEEN_LOOKS = 0.5
-SECONDS_TO_END = 5.0
+# An app that is closed leaves the saving of a finished run to a process, which a million samples keep busy.
+SECONDS_TO_END = 60.0
 # Of the pairs, those that are known non-members: a tar in so many.
 NONMEMBERS = 5
 MOST_GROWTH = 1.10
