@@ -26,6 +26,15 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+
+@pytest.fixture(scope="session", autouse=True)
+def _this_process_keeps_the_network() -> Iterator[None]:
+    """A worker that is tried in this process would forbid it the network for good, and tests after it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("tui_mia.network._refuse", lambda event, arguments: None)
+        yield
+
+
 SMALL_AUDIT = """
 [model]
 architecture = "local-dir:{world}/models/target"

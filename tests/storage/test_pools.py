@@ -187,7 +187,7 @@ def test_images_of_a_table_are_fetched_several_at_a_time_and_only_those_that_are
     def fault(asked: Any) -> None:
         if asked.path.endswith(".png") and not together.broken:
             with contextlib.suppress(threading.BrokenBarrierError):
-                together.wait(30)
+                together.wait(120)
 
     between.fault = fault
     found = read(PoolSpec(source=[url]))

@@ -16,6 +16,8 @@ from tui_mia.embedded import Block
 from tui_mia.encoder.appearance import FORM_NAMES, STATISTICS_NAMES
 from tui_mia.encoder.parts import PREFIX, SeenBy, image_keys, matrix_of, sample_keys
 
+# Of a pool without a usable pair there is nothing to put together.
+_NO_KEYS = np.empty(0, np.uint64)
 _APPEARANCE = ["caption", "image_form", "image_statistics"]
 
 
@@ -54,11 +56,15 @@ class EncodedPool:
 
     @cached_property
     def keys(self) -> NDArray[np.uint64]:
-        return np.concatenate([sample_keys(chunk.to_pylist()) for chunk in self.sample_ids.chunks])
+        return np.concatenate(
+            [_NO_KEYS, *(sample_keys(chunk.to_pylist()) for chunk in self.sample_ids.chunks)]
+        )
 
     @cached_property
     def image_keys(self) -> NDArray[np.uint64]:
-        return np.concatenate([image_keys(chunk.to_pylist()) for chunk in self.sample_ids.chunks])
+        return np.concatenate(
+            [_NO_KEYS, *(image_keys(chunk.to_pylist()) for chunk in self.sample_ids.chunks)]
+        )
 
     def __len__(self) -> int:
         return int(self._starts[-1])
