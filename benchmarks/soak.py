@@ -42,8 +42,9 @@ from tui_mia.runs.directory import runs_folder
 Answer = TypeVar("Answer")
 HERE = Path(__file__).resolve().parent
 SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_END = 5.0
 # An app that is closed leaves the saving of a finished run to a process, which a million samples keep busy.
-SECONDS_TO_END = 60.0
+SAVING, SECONDS_TO_SAVE = "tui_mia.board.landing_process", 60.0
 # Of the pairs, those that are known non-members: a tar in so many.
 NONMEMBERS = 5
 MOST_GROWTH = 1.10
@@ -306,8 +307,10 @@ def what_is_left(
 ) -> list[Row]:
     """Processes that live on, and files that were to be gone, once all has ended."""
     processes = {process for each in watched.values() for process in (each.process, *each.descendants)}
-    # Saving a run goes on for a moment after the app, and ends by itself.
-    _, alive = psutil.wait_procs(processes, SECONDS_TO_END)
+    saving = {process for process in processes if _is_saving(process)}
+    _, alive = psutil.wait_procs(processes - saving, SECONDS_TO_END)
+    _, still_saving = psutil.wait_procs(saving, SECONDS_TO_SAVE)
+    alive += still_saving
     who = " ".join(" ".join(process.cmdline()[1:5]) for process in alive)
     unfinished = [path.name for path in folder.rglob("*") if path.suffix in (".tmp", ".wal")]
     names = " ".join(unfinished)
@@ -319,6 +322,13 @@ def what_is_left(
         held = directory.is_running()
         rows.append(Row("the run's lock", "held" if held else "free", "free", not held))
     return rows
+
+
+def _is_saving(process: psutil.Process) -> bool:
+    try:
+        return SAVING in process.cmdline()
+    except psutil.Error:  # it has ended
+        return False
 
 
 @contextmanager

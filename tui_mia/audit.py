@@ -246,8 +246,8 @@ def _require_all_shards(schedule: Schedule, directory: RunDirectory) -> None:
     if schedule.failed:
         reasons = "\n".join(f"{shard}: {why}" for shard, why in schedule.failed.items())
         raise AuditError(
-            f"{len(schedule.failed)} shards could not be encoded, all others are; when it is mended: "
-            f"tui-mia resume {directory.run_id}\n{reasons}"
+            f"shards that could not be encoded: {len(schedule.failed)}; all others are, and once that is "
+            f"mended, tui-mia resume {directory.run_id} goes on\n{reasons}"
         )
 
 

@@ -525,9 +525,7 @@ def _asked(
     from tui_mia.overrides import attack_names, parse_assignment
     from tui_mia.spec import load_spec
 
-    overrides: dict[str, Any] = {
-        key: value for key, value in given.items() if value or (value == "" and key.endswith(".pretrained"))
-    }
+    overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     overrides |= dict(parse_assignment(assignment) for assignment in assignments or [])
     return load_spec(spec_file, overrides, None if attacks is None else attack_names(attacks))
 

@@ -54,7 +54,7 @@ def test_a_shard_that_kills_whoever_takes_it_is_named_and_the_rest_is_kept(
     assert (
         "nonmembers 1 (nonmembers-1.tar): the process that encodes was killed by SIGKILL" in completed.stderr
     )
-    assert "1 shards could not be encoded, all others are" in completed.stderr
+    assert "shards that could not be encoded: 1; all others are" in completed.stderr
     kept = crew_audit.left()
     assert {name for name in by_one if name not in kept and "00000" in name} == {
         "nonmembers-000001-000000.parquet",

@@ -157,7 +157,7 @@ def test_a_shard_that_kills_every_actor_is_named_and_the_rest_is_kept(
     ray.hook({"shard": "nonmembers 1", "once": False})
     code, said = ended(run_on(ray, crew_audit))
     assert code == ExitCode.FAILED, said
-    assert "1 shards could not be encoded, all others are" in said
+    assert "shards that could not be encoded: 1; all others are" in said
     assert "nonmembers 1 (nonmembers-1.tar): the actor that encodes is gone: " in said
     kept = crew_audit.left()
     assert {name for name in by_one if name not in kept and "00000" in name} == {

@@ -162,6 +162,8 @@ class Member:
             ModelError: if the device has no memory for a single pair.
         """
         encoder = self._ready()
+        # Not where the shard before it ended.
+        self._add(position=0)
         before, told_at = encoder.reuse.counts if encoder.reuse else ReuseCounts(), time.monotonic()
 
         def on_batch(samples: int, rejects: int, position: int) -> None:
