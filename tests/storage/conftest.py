@@ -116,6 +116,11 @@ def _asks_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("http_proxy", raising=False)
     store._made.cache_clear()
     yield
+    # One that was left to read on would make its connections without the credentials of the next test.
+    for thread in threading.enumerate():
+        if thread.name in ("range", "load"):
+            thread.join(60)
+            assert not thread.is_alive()
     store._made.cache_clear()
 
 
