@@ -6,10 +6,8 @@ of shards and what is told of them go through Ray.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import shutil
 import signal
 import socket
 import tempfile
@@ -17,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, chdir, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, chdir, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -36,6 +34,7 @@ from tui_mia.encoder.machine import cores
 from tui_mia.network import environment_of
 from tui_mia.private import keep_private
 from tui_mia.runs import Note, RunDirectory
+from tui_mia.runs.files import private_folder
 from tui_mia.runs.reporter import Reporter
 from tui_mia.spec import AuditSpec
 
@@ -118,7 +117,7 @@ class RayActors:
         self._spec = spec
         self._run = directory.path
         self._report = report
-        self._folder: _OwnFolder | None = None
+        self._own_folder = ExitStack()
         self._nodes: Mapping[str, _Node] = {}
         # Nobody has spoken yet; None once somebody has, or it was told.
         self._silent_since: float | None = time.monotonic()
@@ -161,19 +160,21 @@ class RayActors:
 
     def close(self) -> None:
         ray.shutdown()
-        if self._folder is not None:
-            self._folder.remove()
+        # What it does not let go of, the next one removes.
+        with suppress(OSError):
+            self._own_folder.close()
 
     def _connect(self) -> None:
         address = ray_address(self._spec)
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address == LOCAL:
-            self._folder = _OwnFolder()
+            # Ray opens its own folder to everybody: it is in a private one.
+            private = self._own_folder.enter_context(private_folder(_temporary_folder(), _FOLDER))
             options |= {
                 "num_cpus": cores(),
                 "object_store_memory": _OBJECT_STORE_BYTES,
                 "include_dashboard": False,
-                "_temp_dir": str(self._folder.path),
+                "_temp_dir": str(private / "ray"),
             }
         else:
             _require_an_answer(address)
@@ -276,27 +277,9 @@ def _require_an_answer(address: str) -> None:
         ) from error
 
 
-class _OwnFolder:
-    """A folder for the files of a Ray that is started here; those of workers that were killed go."""
-
-    def __init__(self) -> None:
-        base = Path(tempfile.gettempdir())
-        if len(os.fsencode(base)) > _LONGEST_BASE:
-            base = Path("/tmp")
-        for left in base.glob(f"{_FOLDER}*/lock"):
-            with suppress(OSError), left.open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left.parent, ignore_errors=True)
-        self._private = Path(tempfile.mkdtemp(prefix=_FOLDER, dir=base))
-        # Ray opens its own folder to everybody.
-        self.path = self._private / "ray"
-        # Held while this process lives.
-        self._lock = (self._private / "lock").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-
-    def remove(self) -> None:
-        shutil.rmtree(self._private, ignore_errors=True)
-        self._lock.close()
+def _temporary_folder() -> Path:
+    base = Path(tempfile.gettempdir())
+    return base if len(os.fsencode(base)) <= _LONGEST_BASE else Path("/tmp")
 
 
 def _words(error: RayError) -> str:
